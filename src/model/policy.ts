@@ -24,6 +24,12 @@ export type Match =
   | { readonly kind: "serviceAccount"; readonly names: readonly string[] }
   /** Address inside one of the blocks. Pods inside match too; combine with `is outside` for Cilium's meaning. */
   | { readonly kind: "cidr"; readonly prefixes: readonly Prefix[] }
+  /**
+   * The address lies in a block of some network set (`Cluster.networkSets`) whose own facts satisfy `of` (labels of `self`:
+   * the set's; `namespace`: its namespace's). True for pods inside the block too; an address may lie in several sets. This is
+   * how Calico's selectors meet NetworkSets and Cilium's CIDRGroups are named; the blocks of such sets count as named by a rule.
+   */
+  | { readonly kind: "inNetworkSet"; readonly of: Match }
   /** The workload declares a port of this name, whatever the protocol when none is given. */
   | { readonly kind: "hasNamedPort"; readonly name: string; readonly protocol?: ProtocolNumber }
 
