@@ -83,3 +83,15 @@ export interface Sourced<T> {
   readonly value: T
   readonly origin: Origin
 }
+
+/** A cluster in which there is nothing. */
+export const emptyCluster: Cluster = {
+  namespaces: new Map(),
+  serviceAccounts: new Map(),
+  endpoints: new Map(),
+  nodes: new Map(),
+  networkSets: new Map(),
+  tiers: new Map(),
+  policies: new Map(),
+  clusterPrefixes: [],
+}

@@ -1,4 +1,4 @@
-import type { Prefix, PortRange, ProtocolNumber } from "../net/types.ts"
+import type { PortRange, Prefix, ProtocolNumber } from "../net/types.ts"
 import type { Origin } from "./origin.ts"
 import type { Selector } from "./selector.ts"
 
@@ -34,9 +34,7 @@ export type Match =
   | { readonly kind: "hasNamedPort"; readonly name: string; readonly protocol?: ProtocolNumber }
 
 /** A port by number, or by the name that the workload at that end of the connection gives it. */
-export type PortSpec =
-  | ({ readonly kind: "range" } & PortRange)
-  | { readonly kind: "named"; readonly name: string }
+export type PortSpec = ({ readonly kind: "range" } & PortRange) | { readonly kind: "named"; readonly name: string }
 
 /** ICMP type, and code if it matters; 0–255 each. */
 export interface IcmpMatch {
@@ -100,7 +98,7 @@ export interface Policy {
   readonly name: string
   /** Name of its tier; one that does not exist orders after all others with default action Deny. */
   readonly tier: string
-  /** Order in the tier, ascending; `Infinity` where the language leaves it open. Ties by `tieBreak`, then by `policyKey`. */
+  /** Order in the tier, ascending; `Infinity` where the language leaves it open. Ties by `tieBreak`, then kind, namespace, name, group. */
   readonly order: number
   /** The dialect's own tie-break among equal orders (Calico: `name/namespace/kind`); empty where none matters. */
   readonly tieBreak: string
@@ -127,6 +125,17 @@ export const builtinTiers: readonly Tier[] = [
 
 /** Order of Kubernetes and Cilium policies inside tier `default`. */
 export const KUBERNETES_ORDER = 1_000
+
+/**
+ * Key of the enforced policy that a staged one stands for: its like-named one of the kind without `Staged`
+ * (`StagedKubernetesNetworkPolicy`: the Kubernetes NetworkPolicy).
+ */
+export function stagedTarget(policy: Pick<Policy, "group" | "kind" | "namespace" | "name">): string {
+  if (policy.kind === "StagedKubernetesNetworkPolicy") {
+    return policyKey({ ...policy, group: "networking.k8s.io", kind: "NetworkPolicy" })
+  }
+  return policyKey({ ...policy, kind: policy.kind.replace(/^Staged/, "") })
+}
 
 /** Identity of a policy among all policies: `GROUP/KIND/NAMESPACE/NAME`. */
 export function policyKey(policy: Pick<Policy, "group" | "kind" | "namespace" | "name">): string {

@@ -9,7 +9,12 @@ export type RuleId =
   | {
       readonly kind: "rule"
       readonly tier: string
-      readonly policy: { readonly group: string; readonly kind: string; readonly namespace: string; readonly name: string }
+      readonly policy: {
+        readonly group: string
+        readonly kind: string
+        readonly namespace: string
+        readonly name: string
+      }
       readonly direction: Direction
       readonly section: string
       readonly index: number
@@ -19,7 +24,12 @@ export type RuleId =
   | {
       readonly kind: "defaultDeny"
       readonly tier: string
-      readonly policy: { readonly group: string; readonly kind: string; readonly namespace: string; readonly name: string }
+      readonly policy: {
+        readonly group: string
+        readonly kind: string
+        readonly namespace: string
+        readonly name: string
+      }
       readonly direction: Direction
       readonly origin: Origin
     }
