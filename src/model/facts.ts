@@ -1,4 +1,4 @@
-import { prefixContains, prefixLength } from "../net/prefix.ts"
+import { prefixContains } from "../net/prefix.ts"
 import type { Address } from "../net/types.ts"
 import type { Cluster, Endpoint, NamedPort, NetworkSet, Node } from "./cluster.ts"
 import type { Match } from "./policy.ts"
@@ -23,6 +23,8 @@ export interface Facts {
   readonly serviceAccount?: string
   readonly serviceAccountLabels: Labels
   readonly namedPorts: readonly NamedPort[]
+  /** Facts of every network set that has a block around the address, each with the set's labels and namespace. */
+  readonly networkSets?: readonly Facts[]
 }
 
 /** What a predicate over facts can be: `maybe` where it depends on what an unknown address turns out to be. */
@@ -56,6 +58,8 @@ export function matches(match: Match, facts: Facts): Truth {
     }
     case "cidr":
       return match.prefixes.some((prefix) => prefixContains(prefix, facts.address))
+    case "inNetworkSet":
+      return (facts.networkSets ?? []).some((set) => matches(match.of, set) === true)
     case "is":
       return isKind(match.what, facts)
     case "labels":
@@ -99,17 +103,22 @@ const nothing = { labels: {}, namespaceLabels: {}, serviceAccountLabels: {}, nam
 /**
  * The facts of one address as the node `judgingNode` sees them. A node's own address is the node's even if a workload
  * claims it; an address that two workloads (or nodes) claim belongs to the one whose name is least. Without an owner, an
- * address in the cluster's ranges is unknown; else the network set with the longest block around it, or outside.
+ * address in the cluster's ranges is unknown; any other is outside, be it in a network set or not.
  */
 export function factsOf(cluster: Cluster, judgingNode: string, address: Address): Facts {
+  const facts = ownFacts(cluster, judgingNode, address)
+  if (cluster.networkSets.size === 0) return facts
+  const networkSets = networkSetsOf(cluster, address)
+  if (networkSets.length === 0) return facts
+  return { ...facts, kind: facts.kind === "outside" ? "networkSet" : facts.kind, networkSets }
+}
+
+function ownFacts(cluster: Cluster, judgingNode: string, address: Address): Facts {
   const owner = ownersOf(cluster).get(address)
   if (owner?.node !== undefined) return nodeFacts(owner.node, judgingNode, address)
   if (owner?.endpoint !== undefined) return endpointFacts(cluster, owner.endpoint, address)
-  if (cluster.clusterPrefixes.some((prefix) => prefixContains(prefix, address))) {
-    return { ...nothing, address, kind: "unknown" }
-  }
-  const set = networkSetOf(cluster, address)
-  return set === undefined ? { ...nothing, address, kind: "outside" } : networkSetFacts(cluster, set, address)
+  const unknown = cluster.clusterPrefixes.some((prefix) => prefixContains(prefix, address))
+  return { ...nothing, address, kind: unknown ? "unknown" : "outside" }
 }
 
 export function nodeFacts(node: Pick<Node, "name" | "labels">, judgingNode: string, address: Address): Facts {
@@ -142,19 +151,14 @@ export function networkSetFacts(cluster: Cluster, set: NetworkSet, address: Addr
   }
 }
 
-/** The network set with the longest block around the address; among equals the least by key. */
-function networkSetOf(cluster: Cluster, address: Address): NetworkSet | undefined {
-  let best: { length: number; key: string; set: NetworkSet } | undefined
-  for (const [key, set] of cluster.networkSets) {
-    for (const prefix of set.prefixes) {
-      if (!prefixContains(prefix, address)) continue
-      const length = prefixLength(prefix)
-      if (best === undefined || length > best.length || (length === best.length && key < best.key)) {
-        best = { length, key, set }
-      }
+function networkSetsOf(cluster: Cluster, address: Address): Facts[] {
+  const found: Facts[] = []
+  for (const set of cluster.networkSets.values()) {
+    if (set.prefixes.some((prefix) => prefixContains(prefix, address))) {
+      found.push(networkSetFacts(cluster, set, address))
     }
   }
-  return best?.set
+  return found
 }
 
 interface Owner {
