@@ -1,5 +1,5 @@
 import { addressBytes, addressFromBytes, familyOf, tryParseAddress } from "../net/address.ts"
-import { prefixBase, prefixContains, tryParsePrefix } from "../net/prefix.ts"
+import { prefixBase, tryParsePrefix } from "../net/prefix.ts"
 import type { Address, Family, Prefix } from "../net/types.ts"
 import type { JsonObject } from "./format.ts"
 import { listAt, textAt } from "./manifest.ts"
@@ -52,7 +52,7 @@ export class AddressPlan {
   /** Address of a node: 172.18.0.(number + 1) and fd00:172:18::(number + 1), or the next free one. */
   node(name: string, number: number, family: Family): Address {
     const base = family === 4 ? "172.18.0.0" : "fd00:172:18::"
-    return this.#give(`node/${name}`, family, base as Address, number + 1, undefined)
+    return this.#give(`node/${name}`, family, base as Address, number + 1)
   }
 
   /** Address of a pod: from its node's ranges, else 10.244.(node number).2 on and fd00:10:244:(node number)::2 on. */
@@ -62,18 +62,14 @@ export class AddressPlan {
       family === 4
         ? `10.${(244 + (nodeNumber >> 8)) & 255}.${nodeNumber & 255}.0`
         : `fd00:10:244:${nodeNumber.toString(16)}::`
-    return this.#give(`pod/${key}`, family, range === undefined ? (ownBase as Address) : prefixBase(range), 2, range)
+    return this.#give(`pod/${key}`, family, range === undefined ? (ownBase as Address) : prefixBase(range), 2)
   }
 
-  #give(owner: string, family: Family, base: Address, from: number, inside: Prefix | undefined): Address {
+  #give(owner: string, family: Family, base: Address, from: number): Address {
     const known = this.#given.get(`${owner}/${family}`)
     if (known !== undefined) return known
     for (let offset = from; ; offset++) {
       const address = plus(base, offset)
-      if (inside !== undefined && !prefixContains(inside, address)) {
-        // The range is used up; an address beyond it still lets the case run.
-        inside = undefined
-      }
       if (this.#taken.has(address)) continue
       this.#taken.add(address)
       this.#given.set(`${owner}/${family}`, address)

@@ -79,8 +79,10 @@ function readYaml(text: string, file: string, problems: SuiteProblem[]): readonl
 }
 
 function casesOf(value: unknown, originAt: OriginAt, problems: SuiteProblem[]): readonly SuiteCase[] {
-  if (!Array.isArray(value)) return parseCase(value, originAt, problems) ?? []
-  return value.flatMap((item, i) => parseCase(item, (path) => originAt([i, ...path]), problems) ?? [])
+  const parsed = Array.isArray(value)
+    ? value.map((item, i) => parseCase(item, (path) => originAt([i, ...path]), problems))
+    : [parseCase(value, originAt, problems)]
+  return parsed.filter((one) => one !== undefined)
 }
 
 function placesOf(document: Document, lines: LineCounter, file: string): OriginAt {

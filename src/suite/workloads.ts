@@ -41,7 +41,9 @@ export function podsOf(manifest: Manifest, nodes: readonly string[]): readonly M
         namespace: namespaceOf(object),
         ...(labels === undefined ? {} : { labels }),
         ...(annotations === undefined ? {} : { annotations }),
-        ownerReferences: [{ apiVersion: object["apiVersion"], kind: kindOf(object), name: nameOf(object), uid: nameOf(object) }],
+        ownerReferences: [
+          { apiVersion: object["apiVersion"], kind: kindOf(object), name: nameOf(object), uid: nameOf(object) },
+        ],
       },
       spec: { ...objectAt(template, "spec"), ...(daemon && node !== undefined ? { nodeName: node } : {}) },
     }
