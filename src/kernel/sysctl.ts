@@ -1,0 +1,44 @@
+import { readFileSync, statSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { currentNamespacePath } from "./namespace.ts"
+
+/** `net.ipv4.conf.eth0/1.forwarding`-like names: dots part the levels, a slash stands for a dot in an interface name. */
+function pathOf(name: string): string {
+  if (!/^net\.[\w.@/-]+$/.test(name) || name.includes("..")) {
+    throw new RangeError(`Cannot use the sysctl ${name}: wanted net.…, levels parted by dots`)
+  }
+  return join("/proc/sys", ...name.split(".").map((level) => level.replaceAll("/", ".")))
+}
+
+/** Whether the calling thread is in the network namespace of the machine itself (that of process 1). */
+export function inInitialNamespace(): boolean {
+  return statSync(currentNamespacePath).ino === statSync("/proc/1/ns/net").ino
+}
+
+/** Reads a sysctl under `net.` in the calling thread's namespace; undefined when the kernel has none of that name. */
+export function getSysctl(name: string): string | undefined {
+  try {
+    return readFileSync(pathOf(name), "utf8").trim()
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined
+    throw error
+  }
+}
+
+/**
+ * Writes a sysctl under `net.` in the calling thread's namespace (`inNamespace`). Refuses in the machine's own namespace
+ * unless told: a real node's agent may, the lab never.
+ */
+export function setSysctl(
+  name: string,
+  value: string | number,
+  options: { readonly evenInitial?: boolean } = {},
+): void {
+  const path = pathOf(name)
+  if (!options.evenInitial && inInitialNamespace()) {
+    throw new Error(
+      `Cannot set ${name}: this is the machine's own network namespace, which stays as it is; enter another`,
+    )
+  }
+  if (getSysctl(name) !== String(value)) writeFileSync(path, String(value))
+}
