@@ -1,3 +1,4 @@
+import type { ManifestObject } from "../model/manifest.ts"
 import type { Origin } from "../model/origin.ts"
 import type { ProtocolNumber } from "../net/types.ts"
 
@@ -7,11 +8,8 @@ import type { ProtocolNumber } from "../net/types.ts"
 export type JsonObject = { readonly [key: string]: unknown }
 
 /** One Kubernetes object of a case, and where it and its parts were written. */
-export interface Manifest {
+export interface Manifest extends ManifestObject {
   readonly value: JsonObject
-  readonly origin: Origin
-  /** Place of a part, e.g. `["spec", "ingress", 0]`; the nearest known place above it when it is not there. */
-  originAt(path: readonly (string | number)[]): Origin
 }
 
 /** One end of a probe. */

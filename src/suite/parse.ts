@@ -1,9 +1,10 @@
 import type { Origin } from "../model/origin.ts"
+import { type FieldPath, fieldPathText } from "../model/problem.ts"
 import { Protocol } from "../net/types.ts"
 import type { End, JsonObject, Manifest, Probe, SuiteCase, SuiteProblem } from "./format.ts"
 
 /** Where the parts of one case were written: `originAt([])` is the case itself. */
-export type OriginAt = (path: readonly (string | number)[]) => Origin
+export type OriginAt = (path: FieldPath) => Origin
 
 const caseFields = ["name", "tags", "group", "step", "denial", "manifests", "probes", "admit"]
 const probeFields = [
@@ -49,7 +50,7 @@ export function parseCase(value: unknown, originAt: OriginAt, problems: SuitePro
   }
 }
 
-function parseProbe(reader: Reader, value: unknown, path: readonly (string | number)[]): Probe[] {
+function parseProbe(reader: Reader, value: unknown, path: FieldPath): Probe[] {
   const raw = reader.object(value, path, "a probe")
   if (raw === undefined) return []
   const at = (field: string) => [...path, field]
@@ -99,7 +100,7 @@ function parseProbe(reader: Reader, value: unknown, path: readonly (string | num
   ]
 }
 
-function parseProtocol(reader: Reader, value: unknown, path: readonly (string | number)[]): number | undefined {
+function parseProtocol(reader: Reader, value: unknown, path: FieldPath): number | undefined {
   if (value === undefined) return Protocol.TCP
   if (typeof value === "number") return reader.integer(value, path, 0, 255)
   if (typeof value === "string") {
@@ -112,7 +113,7 @@ function parseProtocol(reader: Reader, value: unknown, path: readonly (string | 
   return undefined
 }
 
-function parseEnd(reader: Reader, value: unknown, path: readonly (string | number)[], target: boolean) {
+function parseEnd(reader: Reader, value: unknown, path: FieldPath, target: boolean) {
   const forms = target ? `{ns, pod}, {node}, {ip} or {ns, service}` : `{ns, pod}, {node} or {ip}`
   const raw = reader.object(value, path, `an end (${forms})`)
   if (raw === undefined) return undefined
@@ -142,44 +143,44 @@ class Reader {
     this.#problems = problems
   }
 
-  problem(path: readonly (string | number)[], message: string): void {
-    const where = path.length === 0 ? "" : ` (at ${pathText(path)})`
+  problem(path: FieldPath, message: string): void {
+    const where = path.length === 0 ? "" : ` (at ${fieldPathText(path)})`
     this.#problems.push({ origin: this.#originAt(path), message: message + where })
   }
 
-  object(value: unknown, path: readonly (string | number)[], what: string): JsonObject | undefined {
+  object(value: unknown, path: FieldPath, what: string): JsonObject | undefined {
     if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as JsonObject
     this.problem(path, `Cannot read ${what}: found ${describe(value)}, wanted an object`)
     return undefined
   }
 
-  list(value: unknown, path: readonly (string | number)[]): readonly unknown[] {
+  list(value: unknown, path: FieldPath): readonly unknown[] {
     if (value === undefined) return []
     if (Array.isArray(value)) return value
     this.problem(path, `Cannot read the case: found ${describe(value)}, wanted a list`)
     return []
   }
 
-  string(value: unknown, path: readonly (string | number)[]): string | undefined {
+  string(value: unknown, path: FieldPath): string | undefined {
     if (typeof value === "string" && value !== "") return value
     this.problem(path, `Cannot read the case: found ${describe(value)}, wanted a non-empty string`)
     return undefined
   }
 
-  boolean(value: unknown, path: readonly (string | number)[]): boolean | undefined {
+  boolean(value: unknown, path: FieldPath): boolean | undefined {
     if (value === undefined || typeof value === "boolean") return value
     this.problem(path, `Cannot read the case: found ${describe(value)}, wanted true or false`)
     return undefined
   }
 
-  integer(value: unknown, path: readonly (string | number)[], least: number, most: number): number | undefined {
+  integer(value: unknown, path: FieldPath, least: number, most: number): number | undefined {
     if (value === undefined) return undefined
     if (Number.isInteger(value) && (value as number) >= least && (value as number) <= most) return value as number
     this.problem(path, `Cannot read the case: found ${describe(value)}, wanted a whole number from ${least} to ${most}`)
     return undefined
   }
 
-  oneOf<T extends string>(value: unknown, path: readonly (string | number)[], choices: readonly T[]): T | undefined {
+  oneOf<T extends string>(value: unknown, path: FieldPath, choices: readonly T[]): T | undefined {
     if (value === undefined) return undefined
     const found = choices.find((choice) => choice === value)
     if (found === undefined) {
@@ -188,7 +189,7 @@ class Reader {
     return found
   }
 
-  knownFields(object: JsonObject, path: readonly (string | number)[], known: readonly string[]): void {
+  knownFields(object: JsonObject, path: FieldPath, known: readonly string[]): void {
     for (const key of Object.keys(object)) {
       if (known.includes(key)) continue
       const meant = known.find((name) => alike(name, key))
@@ -205,13 +206,6 @@ function describe(value: unknown): string {
     : typeof value === "object" && value !== null
       ? "an object"
       : JSON.stringify(value)
-}
-
-function pathText(path: readonly (string | number)[]): string {
-  return path.reduce<string>(
-    (text, part) => (typeof part === "number" ? `${text}[${part}]` : text === "" ? part : `${text}.${part}`),
-    "",
-  )
 }
 
 /** Equal but for case, or one letter left out, put in, changed, or two neighbours swapped. */
