@@ -2,10 +2,21 @@
  * The one description of what C (bpf/) and TypeScript (src/kernel, src/plane, src/flow) share. `generate.ts` makes
  * `bpf/lib/abi.generated.h` and `src/kernel/abi.generated.ts` from it; nothing of it is written twice.
  *
- * Field types: `u8 u16 u32 u64 i32`, `be16 be32` (network order), `bytes N`, `u32[N]`. Fields lie in the order given, with C's natural
+ * Field types: `u8 u16 u32 u64 i32`, `be16 be32` (network order), `bytes N`, `u32[N]`, `bpf_timer`. Fields lie in the order given, with C's natural
  * alignment and no hidden padding: the generator refuses a struct that the compiler would pad, so padding is written out.
  */
-export type FieldType = "u8" | "u16" | "u32" | "u64" | "be16" | "be32" | `bytes ${number}` | `u8[${number}]` | `u32[${number}]` | `u64[${number}]`
+export type FieldType =
+  | "u8"
+  | "u16"
+  | "u32"
+  | "u64"
+  | "be16"
+  | "be32"
+  | "bpf_timer"
+  | `bytes ${number}`
+  | `u8[${number}]`
+  | `u32[${number}]`
+  | `u64[${number}]`
 
 export interface Struct {
   readonly doc: string
@@ -52,6 +63,16 @@ export const constants: Readonly<Record<string, readonly [number, string]>> = {
   VERDICT_RELATED: [0x0fff_fff2, "verdict id of an ICMP error that belongs to a known flow"],
   TCX_INGRESS: [46, "BPF_TCX_INGRESS of include/uapi/linux/bpf.h; Debian 12's headers lack it"],
   TCX_EGRESS: [47, "BPF_TCX_EGRESS of include/uapi/linux/bpf.h"],
+  GATEWAY_MAC_HIGH: [
+    0x0268_6400,
+    "first four bytes of the MAC address of every host-side pod interface and tunnel device",
+  ],
+  GATEWAY_MAC_LOW: [0x0001, "last two bytes of that address"],
+  NODE_MAC_LOW: [0x0002, "last two bytes of the inner source address of what a node itself sends through the tunnel"],
+  GATEWAY_ADDRESS4: [0xa9fe_0101, "169.254.1.1, the pods' IPv4 gateway; fe80::1 is the IPv6 one"],
+  VNI: [1, "VXLAN network identifier of the overlay"],
+  DROP_BURST: [32, "drops of one endpoint and reason that are told one by one in a second"],
+  SWEEP_INTERVAL_NS: [50_000_000, "the ageing timer sweeps one shard this often"],
   VXLAN_PORT: [4_789, "IANA port of VXLAN, default of the overlay"],
 }
 
@@ -99,6 +120,29 @@ export const enums: Readonly<Record<string, Enum>> = {
       drop: [4, "a packet was dropped; `count` such drops since the last event of this endpoint and reason"],
     },
   },
+  Timeout: {
+    doc: "Index into live.timeouts.",
+    values: {
+      tcpSyn: [0, "TCP and SCTP until the handshake is done; default 20 s"],
+      tcpEstablished: [1, "TCP and SCTP after it; default 2 h"],
+      tcpClosing: [2, "after FIN of both ends, RST, SHUTDOWN or ABORT; default 10 s"],
+      udp: [3, "UDP and numbered protocols without a reply; default 30 s"],
+      udpReplied: [4, "the same after a reply; default 120 s"],
+      icmp: [5, "ICMP and ICMPv6; default 10 s"],
+      fragment: [6, "a datagram in fragments; default 30 s"],
+      second: [7, "ticks in a second"],
+    },
+  },
+  FlowKind: {
+    doc: "What the ports of a flow_key are, and for ICMP which end asks.",
+    values: {
+      ports: [0, "ports, or 0 for protocols without"],
+      echoFromLow: [1, "echo identifier in both ports; the low end asks"],
+      echoFromHigh: [2, "echo identifier in both ports; the high end asks"],
+      icmpFromLow: [3, "type << 8 | code in both ports; sent by the low end, one way only"],
+      icmpFromHigh: [4, "type << 8 | code in both ports; sent by the high end, one way only"],
+    },
+  },
   Hook: {
     doc: "Where a packet was seen.",
     values: {
@@ -124,7 +168,8 @@ export const flags: Readonly<Record<string, Readonly<Record<string, readonly [nu
     halfOpen: [1 << 7, "counted in the source endpoint's half_open"],
     nodeSource: [1 << 8, "the source is a socket of this node"],
     picked: [1 << 9, "made from a packet in the middle of the connection"],
-    denied: [1 << 10, "judged again and denied: its packets drop until it ages out"],
+    denied: [1 << 10, "judged again and denied: its packets drop until it ages out or another generation allows it"],
+    established: [1 << 11, "the handshake is done, or a reply came where there is none"],
   },
   AddressFlag: {
     local: [1 << 0, "owned by one of this node's endpoints"],
@@ -140,9 +185,10 @@ export const flags: Readonly<Record<string, Readonly<Record<string, readonly [nu
     native: [4, "uplink, next hop node number `hop`"],
   },
   LiveFlag: {
-    trie: [1 << 0, "prefixes of IPv4 are looked up in the trie"],
-    trie6: [1 << 1, "prefixes of IPv6 are looked up in the trie"],
-    pickUp: [1 << 2, "until `pick_up_until`, a denied mid-connection packet may be the reply of the opposite connection"],
+    pickUp: [
+      1 << 0,
+      "until `pick_up_until`, a denied mid-connection packet may be the reply of the opposite connection",
+    ],
   },
 }
 
@@ -155,6 +201,7 @@ export const structs: Readonly<Record<string, Struct>> = {
       pick_up_until: ["u64", "jiffies64 until which LiveFlag.pickUp holds"],
       outside4: ["u32[2]", "slot of an IPv4 address in no table, by side"],
       outside6: ["u32[2]", "slot of an IPv6 address in no table, by side"],
+      timeouts: ["u32[8]", "in ticks (jiffies), by Timeout"],
       half_open_limit: ["u32", "half-open flows one endpoint may have"],
       padding: "u32",
     },
@@ -178,21 +225,27 @@ export const structs: Readonly<Record<string, Struct>> = {
   },
   prefix_value: { doc: "What belongs to a block.", fields: { slot: "u32", flags: ["u32", "AddressFlag"] } },
   prefix_lengths: {
-    doc: "Prefix lengths in use, longest first, counted as in prefix_key. Index 0: IPv4, 1: IPv6.",
-    fields: { count: "u32", lengths: "u8[24]", padding: "u32" },
+    doc: "Prefix lengths in use, longest first, counted as in prefix_key. Index: side * 2, + 1 for IPv6.",
+    fields: {
+      count: "u32",
+      trie: ["u32", "1: more lengths than fit, prefix_trie holds the blocks"],
+      lengths: "u8[24]",
+    },
   },
   endpoint: {
     doc: "A local endpoint by number.",
     fields: {
       ifindex: ["u32", "host-side interface; 0: none, drop"],
-      half_open: ["u32", "half-open flows it has now; counted atomically by the programs"],
       mac: ["bytes 6", "MAC address of the pod's own interface"],
       padding: "u16",
     },
   },
   set_entry: {
     doc: "What an endpoint enforces in one direction. Index: side * 2 * MAX_ENDPOINTS + endpoint * 2 + direction (0 ingress, 1 egress).",
-    fields: { base: ["u32", "index of the set's first cell, within its side"], valid: ["u32", "0: not live yet, drop"] },
+    fields: {
+      base: ["u32", "index of the set's first cell, within its side"],
+      valid: ["u32", "0: not live yet, drop"],
+    },
   },
   row: {
     doc: "A row: a run of intervals. Index: side * MAX_ROWS + row.",
@@ -211,44 +264,50 @@ export const structs: Readonly<Record<string, Struct>> = {
     },
   },
   flow_key: {
-    doc: "Both ends of a flow, the lower (address, port) first, so that both directions have one key. ICMP echo: both ports are the identifier.",
+    doc: "Both ends of a flow, the lower (address, port) first, so that both directions have one key. Addresses compare as two u64 of the machine's own byte order.",
     fields: {
       low: "bytes 16",
       high: "bytes 16",
       low_port: ["u16", "host order"],
       high_port: ["u16", "host order"],
       protocol: "u8",
-      padding: "u8[3]",
+      kind: ["u8", "FlowKind"],
+      padding: "u8[2]",
     },
   },
   flow: {
     doc: "The one record of a flow. `source` is the original source. Counter index 0: source to destination, 1: back.",
     fields: {
-      packets: ["u64[2]", "counted atomically"],
-      bytes: ["u64[2]", "IP bytes, counted atomically"],
-      created: ["u64", "ktime in ns"],
       expires: ["u32", "low 32 bits of jiffies64"],
       generation: ["u32", "under which the verdicts stand"],
-      source_outcome: ["u32", "outcome of the source's egress (packed as Row.outcomes), or VERDICT_NOT_ENFORCED with allow"],
-      destination_outcome: ["u32", "outcome of the destination's ingress"],
+      flags: ["u32", "FlowFlag; changed atomically"],
       source_hop: ["u32", "way to the source: interface or node number"],
       destination_hop: ["u32", "way to the destination"],
-      source_endpoint: ["u16", "local endpoint's number or 0"],
-      destination_endpoint: ["u16", "local endpoint's number or 0"],
-      flags: ["u16", "FlowFlag"],
       source_hop_kind: ["u8", "HopKind"],
       destination_hop_kind: ["u8", "HopKind"],
       icmp_type: ["u8", "of the first packet, for judging it again"],
       icmp_code: "u8",
-      padding: "u8[2]",
-      source_ifindex: ["u32", "interface at which packets of the source must arrive here; 0: any entrance but a pod's"],
+      source_outcome: [
+        "u32",
+        "outcome of the source's egress (packed as Row.outcomes), or VERDICT_NOT_ENFORCED with allow",
+      ],
+      destination_outcome: ["u32", "outcome of the destination's ingress"],
+      packets: ["u64[2]", "counted atomically; segments, where the kernel handles many as one"],
+      bytes: ["u64[2]", "IP bytes, counted atomically"],
+      created: ["u64", "CLOCK_MONOTONIC in ns, coarse"],
+      source_endpoint: ["u16", "local endpoint's number or 0"],
+      destination_endpoint: ["u16", "local endpoint's number or 0"],
+      padding: "u32",
     },
   },
   fragment_key: {
     doc: "A datagram in fragments.",
     fields: { source: "bytes 16", destination: "bytes 16", id: "u32", protocol: "u8", padding: "u8[3]" },
   },
-  fragment_value: { doc: "What its later fragments lack.", fields: { source_port: "u16", destination_port: "u16", expires: "u32" } },
+  fragment_value: {
+    doc: "What its later fragments lack.",
+    fields: { source_port: "u16", destination_port: "u16", expires: "u32" },
+  },
   event: {
     doc: "One event in the ring.",
     fields: {
@@ -261,46 +320,141 @@ export const structs: Readonly<Record<string, Struct>> = {
       source_outcome: "u32",
       destination_outcome: "u32",
       ifindex: ["u32", "where the packet arrived"],
-      source_port: ["u16", "host order"],
+      flow_flags: "u32",
+      source_port: ["u16", "host order; ICMP echo: the identifier"],
       destination_port: ["u16", "host order; ICMP: type << 8 | code"],
       source_endpoint: "u16",
       destination_endpoint: "u16",
-      flow_flags: "u16",
       kind: ["u8", "EventKind"],
       reason: ["u8", "Reason"],
       hook: ["u8", "Hook"],
       protocol: "u8",
       tcp_flags: ["u8", "of the packet, low eight bits"],
       direction: ["u8", "drop by policy: 0 the destination's ingress decided, 1 the source's egress; else 2"],
-      padding: "u32",
+      padding: "u16",
+      padding2: "u32",
     },
   },
-  drop_limit: { doc: "When drops of one (endpoint, reason) were last told. Index: endpoint * MAX_REASONS + reason.", fields: { told: ["u32", "jiffies"], count: ["u32", "since then"] } },
+  drop_limit: {
+    doc: "Drops of one (endpoint, reason) in the second that began at `since`. Index: endpoint * MAX_REASONS + reason.",
+    fields: {
+      since: ["u32", "jiffies"],
+      count: ["u32", "drops since then; those over DROP_BURST are told as a number with the next"],
+    },
+  },
   drop_counter: { doc: "Drops of one reason on one CPU.", fields: { packets: "u64", bytes: "u64" } },
   lost: { doc: "Events lost because the ring was full, on one CPU, by EventKind.", fields: { events: "u64" } },
   sweep: {
     doc: "State of the ageing timer. The bpf_timer lies first and is opaque.",
-    fields: { timer: "u64[2]", shard: ["u32", "to be swept next"], swept: ["u32", "rounds done"], live: ["u64", "flows counted in the last whole round"], counting: ["u64", "counted in this round"] },
+    fields: {
+      timer: "bpf_timer",
+      shard: ["u32", "to be swept next"],
+      swept: ["u32", "rounds done"],
+      live: ["u64", "flows counted in the last whole round"],
+      counting: ["u64", "counted in this round"],
+    },
   },
 }
 
 export const maps: Readonly<Record<string, MapSpec>> = {
   live: { doc: "See struct live.", type: "array", key: "u32", value: "live", entries: 1, flags: ["mmapable"] },
-  addrs: { doc: "Exact addresses. Written by the agent.", type: "hash", key: "addr_key", value: "addr_value", entries: 131_072, flags: ["no-prealloc"] },
-  prefixes: { doc: "Blocks by length. Written by the agent.", type: "hash", key: "prefix_key", value: "prefix_value", entries: 131_072, flags: ["no-prealloc"] },
-  prefix_trie: { doc: "The same blocks, when too many lengths are in use.", type: "lpm-trie", key: "prefix_key", value: "prefix_value", entries: 131_072, flags: ["no-prealloc"] },
-  prefix_lengths: { doc: "See struct prefix_lengths.", type: "array", key: "u32", value: "prefix_lengths", entries: 2 },
+  addrs: {
+    doc: "Exact addresses. Written by the agent.",
+    type: "hash",
+    key: "addr_key",
+    value: "addr_value",
+    entries: 131_072,
+    flags: ["no-prealloc"],
+  },
+  prefixes: {
+    doc: "Blocks by length. Written by the agent.",
+    type: "hash",
+    key: "prefix_key",
+    value: "prefix_value",
+    entries: 131_072,
+    flags: ["no-prealloc"],
+  },
+  prefix_trie: {
+    doc: "The same blocks, when too many lengths are in use.",
+    type: "lpm-trie",
+    key: "prefix_key",
+    value: "prefix_value",
+    entries: 131_072,
+    flags: ["no-prealloc"],
+  },
+  prefix_lengths: { doc: "See struct prefix_lengths.", type: "array", key: "u32", value: "prefix_lengths", entries: 4 },
   endpoints: { doc: "Local endpoints by number.", type: "array", key: "u32", value: "endpoint", entries: 4_096 },
-  endpoint_by_ifindex: { doc: "Host-side interface → endpoint number.", type: "hash", key: "u32", value: "u32", entries: 4_096, flags: ["no-prealloc"] },
-  classes: { doc: "slot → class, four to a u64, both sides: (side * MAX_SLOTS + slot) / 4.", type: "array", key: "u32", value: "u64", entries: (2 * 262_144) / 4, flags: ["mmapable"] },
-  sets: { doc: "See struct set_entry.", type: "array", key: "u32", value: "set_entry", entries: 2 * 2 * 4_096, flags: ["mmapable"] },
-  cells: { doc: "base + class → row, four u16 to a u64: (side * MAX_CELLS + base + class) / 4.", type: "array", key: "u32", value: "u64", entries: (2 * 2_097_152) / 4, flags: ["mmapable"] },
+  half_open: {
+    doc: "Half-open flows by endpoint number. Counted atomically by the programs.",
+    type: "array",
+    key: "u32",
+    value: "u32",
+    entries: 4_096,
+  },
+  endpoint_by_ifindex: {
+    doc: "Host-side interface → endpoint number.",
+    type: "hash",
+    key: "u32",
+    value: "u32",
+    entries: 4_096,
+    flags: ["no-prealloc"],
+  },
+  classes: {
+    doc: "slot → class, four to a u64, both sides: (side * MAX_SLOTS + slot) / 4.",
+    type: "array",
+    key: "u32",
+    value: "u64",
+    entries: (2 * 262_144) / 4,
+    flags: ["mmapable"],
+  },
+  sets: {
+    doc: "See struct set_entry.",
+    type: "array",
+    key: "u32",
+    value: "set_entry",
+    entries: 2 * 2 * 4_096,
+    flags: ["mmapable"],
+  },
+  cells: {
+    doc: "base + class → row, four u16 to a u64: (side * MAX_CELLS + base + class) / 4.",
+    type: "array",
+    key: "u32",
+    value: "u64",
+    entries: (2 * 2_097_152) / 4,
+    flags: ["mmapable"],
+  },
   rows: { doc: "See struct row.", type: "array", key: "u32", value: "row", entries: 2 * 65_536, flags: ["mmapable"] },
-  intervals: { doc: "See struct interval.", type: "array", key: "u32", value: "interval", entries: 2 * 524_288, flags: ["mmapable"] },
+  intervals: {
+    doc: "See struct interval.",
+    type: "array",
+    key: "u32",
+    value: "interval",
+    entries: 2 * 524_288,
+    flags: ["mmapable"],
+  },
   nodes: { doc: "Other nodes by number.", type: "array", key: "u32", value: "node", entries: 16_384 },
-  flow_shard: { doc: "One shard of the flow table (template of the inner maps).", type: "hash", key: "flow_key", value: "flow", entries: 2_048 },
-  flows: { doc: "The flow table. Shard by a hash of the key; written by the programs alone.", type: "array-of-maps", key: "u32", value: "u32", entries: 64, inner: "flow_shard" },
-  fragments: { doc: "Datagrams in fragments; not flows, so it may evict.", type: "lru-hash", key: "fragment_key", value: "fragment_value", entries: 8_192 },
+  flow_shard: {
+    doc: "One shard of the flow table (template of the inner maps).",
+    type: "hash",
+    key: "flow_key",
+    value: "flow",
+    entries: 2_048,
+  },
+  flows: {
+    doc: "The flow table. Shard by a hash of the key; written by the programs alone.",
+    type: "array-of-maps",
+    key: "u32",
+    value: "u32",
+    entries: 64,
+    inner: "flow_shard",
+  },
+  fragments: {
+    doc: "Datagrams in fragments; not flows, so it may evict.",
+    type: "lru-hash",
+    key: "fragment_key",
+    value: "fragment_value",
+    entries: 8_192,
+  },
   events: { doc: "The one ring buffer.", type: "ringbuf", key: "none", value: "event", entries: 4_194_304 },
   drops: { doc: "Drops by reason.", type: "percpu-array", key: "u32", value: "drop_counter", entries: 64 },
   drop_limits: { doc: "See struct drop_limit.", type: "array", key: "u32", value: "drop_limit", entries: 4_096 * 64 },
