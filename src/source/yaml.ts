@@ -80,7 +80,11 @@ function takeApart(
   objects: ManifestObject[],
 ): void {
   const { kind, items } = value
-  if (typeof kind === "string" && kind.endsWith("List") && (Array.isArray(items) || (items === null && kind === "List"))) {
+  if (
+    typeof kind === "string" &&
+    kind.endsWith("List") &&
+    (Array.isArray(items) || (items === null && kind === "List"))
+  ) {
     const itemKind = kind.slice(0, -"List".length)
     for (const [index, item] of (items ?? []).entries()) {
       const itemPath = [...path, "items", index]
@@ -146,7 +150,8 @@ function syntaxProblem(code: string, message: string, origin: Origin): Problem {
   if (code === "DUPLICATE_KEY") {
     return { ...problem, message: "the same key stands twice in one map", hint: "keep one of the two" }
   }
-  if (code === "TAB_AS_INDENT") return { ...problem, message: "a tab is used as indentation", hint: "YAML allows only spaces" }
+  if (code === "TAB_AS_INDENT")
+    return { ...problem, message: "a tab is used as indentation", hint: "YAML allows only spaces" }
   const text = message.replace(/ at line \d+, column \d+:?[\s\S]*$/, "").trim()
   return { ...problem, message: `not valid YAML: ${text.charAt(0).toLowerCase()}${text.slice(1)}` }
 }
