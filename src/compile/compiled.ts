@@ -16,6 +16,11 @@ export interface Compiled {
   readonly prefixes: ReadonlyMap<Prefix, PrefixEntry>
   /** What an address has that is in neither table: slot per family, for "outside, in no named block". */
   readonly outsideSlot: { readonly 4: number; readonly 6: number }
+  /**
+   * Slot that stands for a socket of this node itself, per family, whatever address it sends from: the source slot of a packet
+   * with `skb->sk` set. Its rows hold "the node reaches its own pods" and the denies that come before it.
+   */
+  readonly nodeSocketSlot: { readonly 4: number; readonly 6: number }
   /** slot → class. Length: highest slot + 1. Slot 0 is never used; its class is 0 and means "not judged yet: drop". */
   readonly classes: Uint16Array
   /** One more than the highest class in use. */
