@@ -1,5 +1,5 @@
-import type { Address, Prefix } from "../net/types.ts"
 import type { Verdict } from "../model/verdict.ts"
+import type { Address, Prefix } from "../net/types.ts"
 
 /**
  * The compiled form: what one node's kernel needs to judge every packet of its own endpoints (docs/design.md, 3.3).
