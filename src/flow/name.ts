@@ -31,9 +31,19 @@ export class Names {
   #ends = new Map<string, { epoch: number; readonly end: FlowEnd }>()
   #decisions = new WeakMap<Verdict, Decision>()
   #epoch = 0
+  #expected: Omit<NameSource, "generation"> | undefined
+
+  /**
+   * What a commit under way will bring: the kernel may speak of it before the commit is over. Undefined when it failed.
+   */
+  expect(source: Omit<NameSource, "generation"> | undefined): void {
+    this.#expected = source
+    this.#epoch++
+  }
 
   /** Takes in what is in force from now on. */
   learn(source: NameSource): void {
+    this.#expected = undefined
     const last = this.#kept.at(-1)
     if (last !== undefined && last.generation === source.generation) this.#kept.pop()
     this.#kept.push(source)
@@ -72,6 +82,11 @@ export class Names {
       const end = endOf(source, address, entry)
       if (end !== undefined) return end
     }
+    const coming = this.#expected?.addresses.get(address)
+    if (this.#expected !== undefined && coming !== undefined) {
+      const end = endOf(this.#expected, address, coming)
+      if (end !== undefined) return end
+    }
     const prefixes = this.#kept.at(-1)?.clusterPrefixes ?? []
     const inside = prefixes.some((prefix) => prefixContains(prefix, address))
     return {
@@ -87,6 +102,8 @@ export class Names {
 
   /** What verdict `id` of `generation` says; undefined when that generation is no longer known. */
   verdict(generation: number, id: number): Verdict | undefined {
+    const newest = this.#kept.at(-1)?.generation ?? -1
+    if (generation > newest && this.#expected !== undefined) return this.#expected.verdicts[id]
     for (let i = this.#kept.length - 1; i >= 0; i--) {
       const source = this.#kept[i]
       if (source !== undefined && source.generation <= generation) return source.verdicts[id]
@@ -124,7 +141,7 @@ const FIXED = {
 } as const
 
 function endOf(
-  source: NameSource,
+  source: Omit<NameSource, "generation">,
   address: Address,
   entry: { readonly endpoint?: string; readonly node: string },
 ): FlowEnd | undefined {
