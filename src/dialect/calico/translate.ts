@@ -135,25 +135,24 @@ function ruleToModel(
 function l4Match(rule: CalicoRule): readonly L4Match[] {
   const protocol = rule.protocol === undefined ? undefined : protocolNumber(rule.protocol)
   const family = rule.ipVersion ?? impliedFamily(protocol)
-  const list = <K extends string>(
-    key: K,
-    ports: readonly (number | string)[] | undefined,
-  ): { [P in K]?: readonly PortSpec[] } =>
-    (ports === undefined || ports.length === 0 ? {} : { [key]: ports.map(portSpec) }) as {
-      [P in K]?: readonly PortSpec[]
-    }
   const match: L4Match = {
     ...(protocol === undefined ? {} : { protocols: [protocol] }),
     ...(rule.notProtocol === undefined ? {} : { notProtocols: [protocolNumber(rule.notProtocol)] }),
-    ...list("ports", rule.destination?.ports),
-    ...list("notPorts", rule.destination?.notPorts),
-    ...list("sourcePorts", rule.source?.ports),
-    ...list("notSourcePorts", rule.source?.notPorts),
+    ...ports("ports", rule.destination?.ports),
+    ...ports("notPorts", rule.destination?.notPorts),
+    ...ports("sourcePorts", rule.source?.ports),
+    ...ports("notSourcePorts", rule.source?.notPorts),
     ...icmp("icmp", rule.icmp),
     ...icmp("notIcmp", rule.notICMP),
     ...(family === undefined ? {} : { family }),
   }
   return Object.keys(match).length === 0 ? [] : [match]
+}
+
+type PortKey = "ports" | "notPorts" | "sourcePorts" | "notSourcePorts"
+
+function ports(key: PortKey, list: readonly (number | string)[] | undefined): Partial<L4Match> {
+  return list === undefined || list.length === 0 ? {} : { [key]: list.map(portSpec) }
 }
 
 function icmp(
