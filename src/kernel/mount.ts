@@ -25,12 +25,12 @@ export function mountType(path: string): string | undefined {
     // proc_pid_mountinfo(5): id parent major:minor root mountpoint options optional... - type source options
     const fields = line.split(" ")
     const point = fields[4]
-    if (point !== undefined && unescape(point) === path) type = fields[fields.indexOf("-", 6) + 1]
+    if (point !== undefined && withoutEscapes(point) === path) type = fields[fields.indexOf("-", 6) + 1]
   }
   return type
 }
 
 /** Undoes the octal escapes of mountinfo (space, tab, newline, backslash). */
-function unescape(text: string): string {
+function withoutEscapes(text: string): string {
   return text.replaceAll(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)))
 }

@@ -1,4 +1,4 @@
-import { addressBytes, addressFromBytes, familyOf, parseAddress } from "../net/address.ts"
+import { addressFromPacket, familyOf, packetBytes, parseAddress } from "../net/address.ts"
 import type { Address } from "../net/types.ts"
 
 /** Room for any sockaddr that the kernel returns here. */
@@ -10,13 +10,13 @@ const AF_PACKET = 17
 
 /** struct sockaddr_in or sockaddr_in6. `scope` is the interface of a link-local IPv6 address. */
 export function encodeSockaddr(address: Address, port: number, scope = 0): Uint8Array {
-  const bytes = addressBytes(address)
+  const bytes = packetBytes(address)
   const sockaddr = new Uint8Array(familyOf(address) === 4 ? 16 : 28)
   const view = new DataView(sockaddr.buffer)
   view.setUint16(2, port, false)
   if (familyOf(address) === 4) {
     view.setUint16(0, AF_INET, true)
-    sockaddr.set(bytes.subarray(12, 16), 4)
+    sockaddr.set(bytes, 4)
   } else {
     view.setUint16(0, AF_INET6, true)
     sockaddr.set(bytes, 8)
@@ -50,12 +50,10 @@ const unspecified = parseAddress("::")
 export function decodeSockaddr(sockaddr: Uint8Array): From {
   const view = new DataView(sockaddr.buffer, sockaddr.byteOffset, sockaddr.byteLength)
   switch (view.getUint16(0, true)) {
-    case AF_INET: {
-      const mapped = Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, ...sockaddr.subarray(4, 8))
-      return { address: addressFromBytes(mapped), port: view.getUint16(2, false) }
-    }
+    case AF_INET:
+      return { address: addressFromPacket(sockaddr, 4, 4), port: view.getUint16(2, false) }
     case AF_INET6:
-      return { address: addressFromBytes(sockaddr.subarray(8, 24)), port: view.getUint16(2, false) }
+      return { address: addressFromPacket(sockaddr, 8, 6), port: view.getUint16(2, false) }
     case AF_PACKET: {
       const OUTGOING = 4
       const outgoing = view.getUint8(10) === OUTGOING

@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs"
+import { existsSync, unlinkSync } from "node:fs"
 import { isKernelError } from "../error.ts"
 import { native } from "../native.ts"
 import { Netlink } from "../netlink/netlink.ts"
@@ -60,7 +60,9 @@ export function attachTcx(options: AttachOptions & { readonly pin?: string }): T
       return tcxLink(fd)
     } catch (error) {
       addon.close(fd)
-      throw error
+      // ENOLINK: its interface is gone, and the pin holds nothing any more.
+      if (!isKernelError(error, "ENOLINK")) throw error
+      unlinkSync(pin)
     }
   }
   const fd = addon.linkCreate(program.fd, options.ifindex, tcxTypes[options.direction])

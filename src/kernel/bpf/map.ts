@@ -134,7 +134,7 @@ export class BpfMap implements Disposable {
   *#batches(): Generator<[Uint8Array, Uint8Array]> {
     const token = new Uint8Array(Math.max(this.keySize, 8))
     // A bucket that is longer than the batch makes the kernel answer ENOSPC: then with more room.
-    for (let count = Math.min(BATCH, this.maxEntries), first = true; ; first = false) {
+    for (let count = Math.min(BATCH, this.maxEntries), first = true; ; ) {
       const keys = new Uint8Array(this.keySize * count)
       const values = new Uint8Array(this.valueSize * count)
       let read = native().mapLookupBatch(this.fd, first, token, keys, values, count)
@@ -148,6 +148,7 @@ export class BpfMap implements Disposable {
       }
       if (last) return
       if (read === 0) count *= 2
+      else first = false
     }
   }
 

@@ -14,7 +14,7 @@ export interface TestRun {
     readonly priority?: number
     /** Five words of skb->cb. */
     readonly cb?: readonly number[]
-    /** Host order, e.g. 0x0800; the kernel derives it from the frame and refuses another. */
+    /** EtherType that the frame must have; the kernel takes skb->protocol from the frame. */
     readonly protocol?: number
   }
 }
@@ -29,7 +29,7 @@ export interface TestResult {
 }
 
 /** Offsets in struct __sk_buff, and its size up to `hwtstamp`. */
-const SkBuff = { mark: 8, protocol: 16, priority: 32, ingressIfindex: 36, ifindex: 40, cb: 48, size: 192 } as const
+const SkBuff = { mark: 8, priority: 32, ingressIfindex: 36, ifindex: 40, cb: 48, size: 192 } as const
 
 /** Largest frame that a program may make of a test packet here. */
 const ROOM = 66_000
@@ -56,6 +56,7 @@ export class Program implements Disposable {
 
   /** BPF_PROG_TEST_RUN: runs the program over a packet without any interface. */
   testRun(run: TestRun): TestResult {
+    checkProtocol(run)
     const out = new Uint8Array(ROOM)
     const context = run.context ? encodeContext(run.context) : null
     const { result, length, nanoseconds } = native().programTestRun(this.fd, run.packet, context, out, run.repeat ?? 1)
@@ -81,6 +82,14 @@ export class Program implements Disposable {
   }
 }
 
+/** The kernel refuses a context that states the protocol; a packet that contradicts its test is a mistake of the test. */
+function checkProtocol({ packet, context }: TestRun): void {
+  const found = ((packet[12] ?? 0) << 8) | (packet[13] ?? 0)
+  if (context?.protocol === undefined || context.protocol === found) return
+  const hex = (type: number) => `0x${type.toString(16).padStart(4, "0")}`
+  throw new RangeError(`Cannot run over this packet: its EtherType is ${hex(found)}, not ${hex(context.protocol)}`)
+}
+
 function encodeContext(context: NonNullable<TestRun["context"]>): Uint8Array {
   const bytes = new Uint8Array(SkBuff.size)
   const view = new DataView(bytes.buffer)
@@ -92,7 +101,5 @@ function encodeContext(context: NonNullable<TestRun["context"]>): Uint8Array {
   context.cb?.slice(0, 5).forEach((word, i) => {
     put(SkBuff.cb + 4 * i, word)
   })
-  // skb->protocol is in network order.
-  if (context.protocol !== undefined) view.setUint16(SkBuff.protocol, context.protocol, false)
   return bytes
 }

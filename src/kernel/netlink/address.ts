@@ -1,4 +1,4 @@
-import { addressBytes, addressFromBytes, familyOf } from "../../net/address.ts"
+import { addressFromPacket, familyOf, packetBytes } from "../../net/address.ts"
 import type { Address, Family } from "../../net/types.ts"
 import { attribute, concat, decodeAttributes, type Message, readU32, u32, viewOf } from "./message.ts"
 
@@ -83,12 +83,10 @@ export function scopeName(scope: number): ScopeName {
 
 /** An address as the kernel takes it: four or sixteen bytes. */
 export function wireAddress(address: Address): Uint8Array {
-  const bytes = addressBytes(address)
-  return familyOf(address) === 4 ? bytes.subarray(12, 16) : bytes
+  return packetBytes(address)
 }
 
 /** Reads four or sixteen bytes. */
 export function readAddress(bytes: Uint8Array): Address {
-  if (bytes.length === 16) return addressFromBytes(bytes)
-  return addressFromBytes(Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, ...bytes.subarray(0, 4)))
+  return addressFromPacket(bytes, 0, bytes.length === 16 ? 6 : 4)
 }

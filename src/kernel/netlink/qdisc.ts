@@ -102,7 +102,7 @@ export function listClsactFilters(netlink: Netlink, options: FilterPlace): BpfFi
     found.push({
       id: readU32(bpf.get(TcaBpf.id)) ?? 0,
       name: readText(bpf.get(TcaBpf.name)) ?? "",
-      tag: (bpf.get(TcaBpf.tag) ?? new Uint8Array(0)).toHex(),
+      tag: Buffer.from(bpf.get(TcaBpf.tag) ?? []).toString("hex"),
     })
   }
   return found
