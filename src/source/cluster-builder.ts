@@ -1,0 +1,254 @@
+import { isDeepStrictEqual } from "node:util"
+import { implicitNamespace } from "../dialect/kubernetes/index.ts"
+import type { Cluster, Endpoint, Namespace, NetworkSet, Node, ServiceAccount } from "../model/cluster.ts"
+import { type Policy, policyKey, type Tier } from "../model/policy.ts"
+import { ShardedMap } from "../model/sharded-map.ts"
+import type { Address, Prefix } from "../net/types.ts"
+import type { ModelPart } from "./kinds.ts"
+
+/** What each map of the cluster holds. */
+interface Pieces {
+  readonly namespaces: Namespace
+  readonly serviceAccounts: ServiceAccount
+  readonly endpoints: Endpoint
+  readonly nodes: Node
+  readonly networkSets: NetworkSet
+  readonly tiers: Tier
+  readonly policies: Policy
+}
+
+type PodPart = Extract<ModelPart, { kind: "pod" }>
+
+/** What is known of a node from its own object and from the pods on it. */
+interface NodeParts {
+  declared: Node | undefined
+  /** Pods on it, by key; with the addresses that they show to be the node's. */
+  readonly pods: Map<string, { readonly own: readonly Address[]; readonly stated: readonly Address[] }>
+}
+
+/**
+ * Keeps the cluster of a changing set of objects. Each `cluster()` is a value that shares with the one before whatever did
+ * not change: a pod's change costs one shard of the endpoint map.
+ */
+export class ClusterBuilder {
+  readonly #configured: readonly Prefix[]
+  readonly #parts = new Map<string, ModelPart>()
+  readonly #nodes = new Map<string, NodeParts>()
+  readonly #declaredNamespaces = new Map<string, Namespace>()
+  /** Endpoints of each namespace, counted. */
+  readonly #inhabitants = new Map<string, number>()
+  readonly #pending: { readonly [K in keyof Pieces]: Map<string, Pieces[K] | undefined> } = {
+    namespaces: new Map(),
+    serviceAccounts: new Map(),
+    endpoints: new Map(),
+    nodes: new Map(),
+    networkSets: new Map(),
+    tiers: new Map(),
+    policies: new Map(),
+  }
+  #current: { readonly [K in keyof Pieces]: ShardedMap<Pieces[K]> } & Pick<Cluster, "clusterPrefixes">
+
+  /** `clusterPrefixes`: the configured ranges of the cluster, besides those of its nodes. */
+  constructor(clusterPrefixes: readonly Prefix[] = []) {
+    this.#configured = clusterPrefixes
+    this.#current = {
+      namespaces: new ShardedMap(),
+      serviceAccounts: new ShardedMap(),
+      endpoints: new ShardedMap(),
+      nodes: new ShardedMap(),
+      networkSets: new ShardedMap(),
+      tiers: new ShardedMap(),
+      policies: new ShardedMap(),
+      clusterPrefixes: [...new Set(clusterPrefixes)].sort(),
+    }
+  }
+
+  /** Puts what the object `key` contributes in the place of what it contributed before; undefined takes it out. */
+  set(key: string, part: ModelPart | undefined): void {
+    const before = this.#parts.get(key)
+    if (part === undefined) this.#parts.delete(key)
+    else this.#parts.set(key, part)
+    if (before !== undefined && before.kind !== part?.kind) this.#change(key, before, undefined)
+    this.#change(key, before?.kind === part?.kind ? before : undefined, part)
+  }
+
+  /** The cluster now; the same object as last time when nothing changed. */
+  cluster(): Cluster {
+    const now = this.#current
+    const pending = this.#pending
+    const nodes = now.nodes.with(pending.nodes)
+    const next = {
+      namespaces: now.namespaces.with(pending.namespaces),
+      serviceAccounts: now.serviceAccounts.with(pending.serviceAccounts),
+      endpoints: now.endpoints.with(pending.endpoints),
+      nodes,
+      networkSets: now.networkSets.with(pending.networkSets),
+      tiers: now.tiers.with(pending.tiers),
+      policies: now.policies.with(pending.policies),
+      clusterPrefixes: nodes === now.nodes ? now.clusterPrefixes : this.#prefixes(nodes, now.clusterPrefixes),
+    }
+    for (const changes of Object.values(pending)) changes.clear()
+    const same = (Object.keys(next) as (keyof Cluster)[]).every((part) => next[part] === now[part])
+    if (!same) this.#current = next
+    return this.#current
+  }
+
+  #change(key: string, before: ModelPart | undefined, after: ModelPart | undefined): void {
+    switch ((after ?? before)?.kind) {
+      case "namespace":
+        this.#changeNamespace(valueIn(before, "namespace"), valueIn(after, "namespace"))
+        break
+      case "serviceAccount":
+        this.#changeNamed("serviceAccounts", valueIn(before, "serviceAccount"), valueIn(after, "serviceAccount"))
+        break
+      case "networkSet":
+        this.#changeNamed("networkSets", valueIn(before, "networkSet"), valueIn(after, "networkSet"))
+        break
+      case "node":
+        this.#changeNode(valueIn(before, "node"), valueIn(after, "node"))
+        break
+      case "tier":
+        this.#changeTier(valueIn(before, "tier"), valueIn(after, "tier"))
+        break
+      case "policies":
+        this.#changePolicies(valueIn(before, "policies") ?? [], valueIn(after, "policies") ?? [])
+        break
+      case "pod":
+        this.#changePod(key, podOf(before), podOf(after))
+        break
+    }
+  }
+
+  #changeNamespace(before: Namespace | undefined, after: Namespace | undefined): void {
+    const name = (after ?? before)?.name ?? ""
+    if (after === undefined) this.#declaredNamespaces.delete(name)
+    else this.#declaredNamespaces.set(name, after)
+    this.#renewNamespace(name)
+  }
+
+  /** A declared namespace, or an implicit one as long as something is in it. */
+  #renewNamespace(name: string): void {
+    const implied = this.#inhabitants.has(name) ? implicitNamespace(name) : undefined
+    this.#propose("namespaces", name, this.#declaredNamespaces.get(name) ?? implied)
+  }
+
+  #changeNamed<K extends "serviceAccounts" | "networkSets">(
+    map: K,
+    before: { readonly namespace: string; readonly name: string } | undefined,
+    after: (Pieces[K] & { readonly namespace: string; readonly name: string }) | undefined,
+  ): void {
+    const named = after ?? before
+    if (named !== undefined) this.#propose(map, `${named.namespace}/${named.name}`, after)
+  }
+
+  #changeTier(before: Tier | undefined, after: Tier | undefined): void {
+    const name = (after ?? before)?.name
+    if (name !== undefined) this.#propose("tiers", name, after)
+  }
+
+  #changePolicies(before: readonly Policy[], after: readonly Policy[]): void {
+    for (const policy of before) this.#propose("policies", policyKey(policy), undefined)
+    for (const policy of after) this.#propose("policies", policyKey(policy), policy)
+  }
+
+  #changeNode(before: Node | undefined, after: Node | undefined): void {
+    const name = (after ?? before)?.name ?? ""
+    this.#nodeParts(name).declared = after
+    this.#renewNode(name)
+  }
+
+  #changePod(key: string, before: PodPart | undefined, after: PodPart | undefined): void {
+    const old = before?.place.kind === "endpoint" ? before.place.endpoint : undefined
+    const next = after?.place.kind === "endpoint" ? after.place.endpoint : undefined
+    if (old !== undefined && (next?.namespace !== old.namespace || next.name !== old.name)) {
+      this.#propose("endpoints", `${old.namespace}/${old.name}`, undefined)
+    }
+    if (next !== undefined) this.#propose("endpoints", `${next.namespace}/${next.name}`, next)
+    if (old?.namespace !== next?.namespace) {
+      if (old !== undefined) this.#countInhabitants(old.namespace, -1)
+      if (next !== undefined) this.#countInhabitants(next.namespace, 1)
+    }
+    this.#changeHost(key, before, after)
+  }
+
+  /** Notes which node the pod is on and which addresses it shows to be that node's. */
+  #changeHost(key: string, before: PodPart | undefined, after: PodPart | undefined): void {
+    const note = (part: PodPart) => ({
+      own: part.place.kind === "host" ? part.place.addresses : [],
+      stated: part.hostAddresses,
+    })
+    const old = before === undefined || before.node === "" ? undefined : note(before)
+    const next = after === undefined || after.node === "" ? undefined : note(after)
+    if (before?.node === after?.node && isDeepStrictEqual(old, next)) return
+    if (before !== undefined && old !== undefined && before.node !== after?.node) {
+      this.#nodeParts(before.node).pods.delete(key)
+      this.#renewNode(before.node)
+    }
+    if (after !== undefined && next !== undefined) {
+      this.#nodeParts(after.node).pods.set(key, next)
+      this.#renewNode(after.node)
+    }
+  }
+
+  #countInhabitants(namespace: string, by: number): void {
+    const count = (this.#inhabitants.get(namespace) ?? 0) + by
+    if (count <= 0) this.#inhabitants.delete(namespace)
+    else this.#inhabitants.set(namespace, count)
+    this.#renewNamespace(namespace)
+  }
+
+  #nodeParts(name: string): NodeParts {
+    const found = this.#nodes.get(name)
+    if (found !== undefined) return found
+    const created: NodeParts = { declared: undefined, pods: new Map() }
+    this.#nodes.set(name, created)
+    return created
+  }
+
+  /** The node as its object declares it, else as its pods imply it; host-network pods' addresses are its own. */
+  #renewNode(name: string): void {
+    const { declared, pods } = this.#nodeParts(name)
+    if (declared === undefined && pods.size === 0) {
+      this.#nodes.delete(name)
+      this.#propose("nodes", name, undefined)
+      return
+    }
+    const node = declared ?? { name, labels: {}, addresses: [], podPrefixes: [] }
+    const own = [...pods.values()].flatMap((pod) => pod.own).sort()
+    let addresses = [...new Set([...node.addresses, ...own])]
+    if (addresses.length === 0) addresses = [...new Set([...pods.values()].flatMap((pod) => pod.stated))].sort()
+    this.#propose("nodes", name, addresses.length === node.addresses.length ? node : { ...node, addresses })
+  }
+
+  #prefixes(nodes: ReadonlyMap<string, Node>, before: readonly Prefix[]): readonly Prefix[] {
+    const all = new Set(this.#configured)
+    for (const node of nodes.values()) for (const prefix of node.podPrefixes) all.add(prefix)
+    const sorted = [...all].sort()
+    return isDeepStrictEqual(sorted, before) ? before : sorted
+  }
+
+  /** Notes a value for the next cluster; an equal one keeps the object that is there, so that `===` tells what changed. */
+  #propose<K extends keyof Pieces>(map: K, key: string, value: Pieces[K] | undefined): void {
+    const current = this.#current[map].get(key) as Pieces[K] | undefined
+    this.#pending[map].set(key, value !== undefined && isDeepStrictEqual(current, value) ? current : value)
+  }
+}
+
+function podOf(part: ModelPart | undefined): PodPart | undefined {
+  return part?.kind === "pod" ? part : undefined
+}
+
+interface PartValues {
+  readonly namespace: Namespace
+  readonly node: Node
+  readonly serviceAccount: ServiceAccount
+  readonly networkSet: NetworkSet
+  readonly tier: Tier
+  readonly policies: readonly Policy[]
+}
+
+/** The value of a part, if it is of that kind. */
+function valueIn<K extends keyof PartValues>(part: ModelPart | undefined, kind: K): PartValues[K] | undefined {
+  // `kind` decides the type of `value` (ModelPart), which the compiler cannot follow through K.
+  return part?.kind === kind ? ((part as { readonly value: unknown }).value as PartValues[K]) : undefined
+}
