@@ -3,6 +3,7 @@ import { isAlias, isCollection, isMap, isPair, isScalar, isSeq, LineCounter, par
 import { isRecord, type ManifestObject } from "../model/manifest.ts"
 import type { Origin } from "../model/origin.ts"
 import type { FieldPath, Problem } from "../model/problem.ts"
+import { readKeptOrigins } from "./kept-origins.ts"
 
 /** What a text held: the objects that could be read, and what is wrong with the rest. */
 export interface Manifests {
@@ -16,6 +17,8 @@ export interface Manifests {
  * kubectl (sigs.k8s.io/yaml): `yes` and `on` are booleans and `010` is octal, so a label value `yes` without quotes is refused.
  */
 export function readManifests(text: string, file: string): Manifests {
+  const kept = readKeptOrigins(text)
+  if (kept !== undefined) return { objects: [kept], problems: [] }
   const objects: ManifestObject[] = []
   const problems: Problem[] = []
   for (const part of splitDocuments(text)) {
