@@ -1,4 +1,4 @@
-import { readFileSync, statSync, writeFileSync } from "node:fs"
+import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { currentNamespacePath } from "./namespace.ts"
 
@@ -10,9 +10,18 @@ function pathOf(name: string): string {
   return join("/proc/sys", ...name.split(".").map((level) => level.replaceAll("/", ".")))
 }
 
-/** Whether the calling thread is in the network namespace of the machine itself (that of process 1). */
+/**
+ * Whether the calling thread is in the machine's own network namespace. The kernel shows the tables of the whole machine
+ * (net/core/sysctl_net_core.c, net_core_table) in the initial one only; process 1 is asked too, for inside a container,
+ * where it may be unreadable.
+ */
 export function inInitialNamespace(): boolean {
-  return statSync(currentNamespacePath).ino === statSync("/proc/1/ns/net").ino
+  if (existsSync("/proc/sys/net/core/netdev_budget")) return true
+  try {
+    return statSync(currentNamespacePath).ino === statSync("/proc/1/ns/net").ino
+  } catch {
+    return false
+  }
 }
 
 /** Reads a sysctl under `net.` in the calling thread's namespace; undefined when the kernel has none of that name. */

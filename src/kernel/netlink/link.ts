@@ -147,12 +147,13 @@ export function encodeLinkIndexQuery(index: number): Uint8Array {
 export function encodeVeth(options: VethOptions): Uint8Array {
   const { peer } = options
   const other = concat(
-    linkHeader(0, peer.up ? Iff.up : 0, peer.up ? Iff.up : 0),
+    linkHeader(),
     attribute(Ifla.name, text(peer.name)),
     ...common({ mac: peer.mac, mtu: options.mtu }),
     ...(peer.namespace ? [attribute(Ifla.namespaceFd, u32(peer.namespace.fd))] : []),
   )
-  return concat(created(options), linkInfo("veth", attribute(VETH_PEER, other)))
+  // No end of a pair can be up before the other is there (ENOTCONN): `Netlink.addVeth` does that afterwards.
+  return concat(created({ ...options, up: false }), linkInfo("veth", attribute(VETH_PEER, other)))
 }
 
 export function encodeVxlan(options: VxlanOptions): Uint8Array {

@@ -79,7 +79,19 @@ export class Netlink implements Disposable {
 
   /** Makes a veth pair and returns this namespace's end; `peer` of it is the other end's index there. */
   addVeth(options: VethOptions): Link {
-    return this.#addLink(options.name, encodeVeth(options))
+    const { peer } = options
+    const link = this.#addLink(options.name, encodeVeth(options))
+    if (!options.up && !peer.up) return link
+    if (options.up) this.setLink(link.index, { up: true })
+    if (peer.up && link.peer !== undefined) {
+      if (peer.namespace) {
+        using there = Netlink.open(peer.namespace)
+        there.setLink(link.peer, { up: true })
+      } else {
+        this.setLink(link.peer, { up: true })
+      }
+    }
+    return this.linkByIndex(link.index) ?? link
   }
 
   addVxlan(options: VxlanOptions): Link {
