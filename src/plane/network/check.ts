@@ -1,0 +1,63 @@
+import type { Address } from "../../net/types.ts"
+import type { Attachment } from "./attachment.ts"
+import { NetworkError } from "./error.ts"
+import { everything, GATEWAY_MAC, gateways, macText } from "./gateway.ts"
+import type { NodeNamespace } from "./node-namespace.ts"
+import { familiesOf, openPodNamespace, podNetlink } from "./pod-interface.ts"
+
+/** What is expected besides what the attachment's record says. */
+export interface Expectation {
+  readonly netns: string
+  /** Addresses that the runtime's copy of ADD's result gives the interface. */
+  readonly addresses: readonly Address[]
+  /** Whether the program at the node's end is in place. */
+  readonly isHooked: (ifindex: number) => boolean
+}
+
+/** Compares a pod's interface with its record; throws `NetworkError` that names the first difference. */
+export function checkAttachment(node: NodeNamespace, attachment: Attachment, expected: Expectation): void {
+  const { hostName, ifindex, ifname, mac, mtu, addresses } = attachment
+  const differ = (what: string): NetworkError =>
+    new NetworkError(
+      "mismatch",
+      `Cannot confirm the network of pod ${attachment.namespace}/${attachment.pod}: ${what}`,
+      "Delete the pod so that it is made anew",
+    )
+  const same = (one: readonly Address[], other: readonly Address[]): boolean =>
+    one.length === other.length && one.every((address) => other.includes(address))
+  if (!same(expected.addresses, addresses))
+    throw differ(`prevResult says ${list(expected.addresses)}, the node gave it ${list(addresses)}`)
+
+  const host = node.netlink.link(hostName)
+  if (host === undefined || host.index !== ifindex) throw differ(`${hostName} is gone from the node`)
+  if (!host.up || macText(host.mac) !== macText(GATEWAY_MAC)) throw differ(`${hostName} was changed on the node`)
+  if (!expected.isHooked(ifindex)) throw differ(`no program judges at ${hostName}`)
+
+  const { handle, inode } = openPodNamespace(expected.netns, node)
+  try {
+    if (inode !== attachment.netnsInode) throw differ(`${expected.netns} is not the namespace that was attached`)
+    using netlink = podNetlink(handle)
+    const link = netlink.link(ifname)
+    if (link === undefined) throw differ(`${ifname} is gone`)
+    if (link.peer !== ifindex) throw differ(`${ifname} is not the other end of ${hostName}`)
+    if (!link.up) throw differ(`${ifname} is down`)
+    if (macText(link.mac) !== mac) throw differ(`${ifname} has the address ${macText(link.mac)}, it was given ${mac}`)
+    if (link.mtu > mtu) throw differ(`${ifname} has MTU ${link.mtu}, the way carries ${mtu}`)
+    const found = netlink.addresses().filter((one) => one.ifindex === link.index)
+    const missing = addresses.filter((address) => !found.some((one) => one.address === address))
+    if (missing.length > 0) throw differ(`${ifname} lacks ${list(missing)}`)
+    for (const family of familiesOf(addresses)) {
+      const routes = netlink.routes({ family, table: 254 })
+      const isDefault = routes.some(
+        (r) => r.destination === everything[family] && r.gateway === gateways[family] && r.ifindex === link.index,
+      )
+      if (!isDefault) throw differ(`the default route via ${gateways[family]} is gone`)
+    }
+  } finally {
+    handle.close()
+  }
+}
+
+function list(addresses: readonly Address[]): string {
+  return addresses.length === 0 ? "no address" : addresses.join(", ")
+}

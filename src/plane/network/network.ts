@@ -1,0 +1,354 @@
+import { join } from "node:path"
+import type { Cluster } from "../../model/cluster.ts"
+import type { Address, Prefix } from "../../net/types.ts"
+import type { Forwarding } from "../plane.ts"
+import { type Attachment, Attachments, attachmentKey, hostNameOf, isHostName, ownerOf } from "./attachment.ts"
+import { checkAttachment } from "./check.ts"
+import { NetworkError } from "./error.ts"
+import { forwardingOf } from "./forwarding.ts"
+import { GATEWAY_MAC, gateways, macFromText, macText, podMac } from "./gateway.ts"
+import { Ipam } from "./ipam.ts"
+import type { NodeDevices } from "./node-devices.ts"
+import { NodeNamespace } from "./node-namespace.ts"
+import { NodeSetup, type NodeSetupOptions, type SetupInput } from "./node-setup.ts"
+import { PeerNumbers, peersOf } from "./peers.ts"
+import { PodAddresses } from "./pod-addresses.ts"
+import { configurePodEnd, createPair, familiesOf, openPodNamespace, podNetlink, raiseHostEnd } from "./pod-interface.ts"
+
+export interface NodeNetworkOptions extends NodeSetupOptions {
+  /** Path of the node's network namespace; undefined: the one this process runs in. */
+  readonly netns?: string | undefined
+  /** The machine's own namespace is the node. */
+  readonly evenInitial?: boolean
+  /** This node's ranges; empty: those of its Node object. */
+  readonly podPrefixes: readonly Prefix[]
+  /** Attaches the pod program, which drops until the pod is known, at the node's end of a pod's pair. */
+  readonly attachPod: (ifindex: number) => void | Promise<void>
+  /** Whether that program is in place. */
+  readonly isHooked: (ifindex: number) => boolean
+  /** Commits the forwarding of now; resolves once it is enforced. */
+  readonly onChange: () => Promise<unknown>
+}
+
+interface Ref {
+  readonly container: string
+  readonly ifname: string
+}
+
+export interface AttachRequest extends Ref {
+  readonly netns: string
+  readonly network: string
+  readonly namespace: string
+  readonly pod: string
+  /** Addresses that the pod must get; empty: those of its object, else from the node's ranges. */
+  readonly addresses: readonly Address[]
+}
+
+/** What was made for a pod. */
+export interface Attached {
+  readonly hostInterface: { readonly name: string; readonly mac: string }
+  readonly podInterface: { readonly name: string; readonly mac: string; readonly netns: string }
+  readonly mtu: number
+  readonly addresses: readonly Address[]
+  readonly gateways: readonly Address[]
+}
+
+/**
+ * The network of one node: its own interfaces and routes, and those of its pods. One instance per node. Calls about
+ * different pods may run side by side; those about one pod wait for each other.
+ */
+export class NodeNetwork {
+  readonly #options: NodeNetworkOptions
+  readonly #namespace: NodeNamespace
+  readonly #setup: NodeSetup
+  readonly #attachments: Attachments
+  readonly #ipam: Ipam
+  readonly #podAddresses: PodAddresses
+  readonly #numbers: PeerNumbers
+  readonly #underWay = new Map<string, Promise<unknown>>()
+  #cluster: Cluster | undefined
+  #hooked = false
+
+  /** Reads the state that an earlier agent left; changes nothing in the kernel. */
+  constructor(options: NodeNetworkOptions) {
+    this.#options = options
+    this.#namespace = new NodeNamespace(options.netns, options.evenInitial)
+    this.#setup = new NodeSetup(this.#namespace, options)
+    this.#attachments = new Attachments(join(options.stateDirectory, "attachments"))
+    this.#ipam = new Ipam({
+      file: join(options.stateDirectory, "ipam.json"),
+      inUse: [...this.#attachments.all()].flatMap((one) => one.addresses.map((a) => [a, ownerOf(one)] as const)),
+    })
+    this.#podAddresses = new PodAddresses(this.#ipam, options.node)
+    this.#numbers = new PeerNumbers(join(options.stateDirectory, "peers.json"))
+  }
+
+  /** Makes the node's interfaces, routes and rules, and clears away what a crash left. Returns what to attach to. */
+  async setup(cluster: Cluster): Promise<NodeDevices> {
+    this.#clearRemains()
+    await this.reconcile(cluster, { full: true })
+    return this.#devices()
+  }
+
+  /**
+   * Follows a changed cluster; `full` also repairs what someone else changed. `devicesChanged`: interfaces were made anew,
+   * and the plane must attach to those that it now finds in `devices`.
+   */
+  async reconcile(
+    cluster: Cluster,
+    { full = false }: { readonly full?: boolean } = {},
+  ): Promise<{ readonly devices: NodeDevices; readonly devicesChanged: boolean }> {
+    this.#cluster = cluster
+    this.#ipam.setRanges(this.#ranges(cluster))
+    const devicesChanged = await this.#setup.ensure(this.#input(cluster), full)
+    if (full) await this.#repairAttachments()
+    return { devices: this.#devices(), devicesChanged }
+  }
+
+  /** Attaches the pod program wherever it is missing. To be called once the plane is loaded. */
+  async rehook(): Promise<void> {
+    this.#hooked = true
+    for (const { phase, ifindex } of [...this.#attachments.all()])
+      if (phase === "attached" && !this.#options.isHooked(ifindex)) await this.#options.attachPod(ifindex)
+  }
+
+  /** The state for the plane; undefined before the first `reconcile`. */
+  forwarding(): Forwarding | undefined {
+    const cluster = this.#cluster
+    if (cluster === undefined) return undefined
+    const { node, routing, nonMasquerade } = this.#options
+    const peers = peersOf(cluster, node, routing, this.#numbers)
+    return forwardingOf({ cluster, node, attachments: this.#attachments.all(), peers, nonMasquerade })
+  }
+
+  /** The attachments as they are now. */
+  attachments(): readonly Attachment[] {
+    return [...this.#attachments.all()]
+  }
+
+  /** CNI ADD: resolves when the pod's own policy is enforced; until then its hook drops. Undoes itself on failure. */
+  add(request: AttachRequest): Promise<Attached> {
+    return this.#oneByOne(request, () => this.#add(request))
+  }
+
+  async #add(request: AttachRequest): Promise<Attached> {
+    const { ifname, netns } = request
+    const cluster = this.#ready()
+    const { handle, inode } = openPodNamespace(netns, this.#namespace)
+    try {
+      using netlink = podNetlink(handle)
+      if (netlink.link(ifname) !== undefined)
+        throw new NetworkError(
+          "interface",
+          `Cannot make the interface ${ifname} in ${netns}: there is one of that name`,
+          "Run DEL first, or choose another CNI_IFNAME",
+        )
+      const earlier = this.#attachments.get(request)
+      if (earlier !== undefined) await this.#detach(earlier)
+      const { container, network, namespace, pod } = request
+      const owner = ownerOf(request)
+      const addresses = this.#podAddresses.take(request, owner, cluster, this.attachments())
+      const first = addresses[0]
+      const making: Attachment = {
+        ...{ phase: "making", container, ifname, netns, netnsInode: inode, network, namespace, pod, addresses },
+        ...{ mac: first === undefined ? "" : macText(podMac(first)), mtu: this.#setup.mtu },
+        ...{ hostName: hostNameOf(request), ifindex: 0 },
+      }
+      this.#attachments.put(making)
+      try {
+        const wanted = { ifname, mac: macFromText(making.mac), mtu: making.mtu, addresses, hostName: making.hostName }
+        const ifindex = createPair(this.#namespace, handle, wanted)
+        await this.#options.attachPod(ifindex)
+        raiseHostEnd(this.#namespace, ifindex, making.hostName)
+        configurePodEnd(handle, netlink, wanted)
+        this.#attachments.put({ ...making, ifindex, phase: "attached" })
+        this.#setup.routeTo(addresses, this.#input(cluster))
+        await this.#commit()
+      } catch (error) {
+        await this.#detach(this.#attachments.get(making) ?? making)
+        throw error
+      }
+      return attachedOf(making)
+    } finally {
+      handle.close()
+    }
+  }
+
+  /** CNI DEL: succeeds when there is nothing to delete. The addresses are free once the plane has forgotten them. */
+  del(ref: Ref): Promise<void> {
+    return this.#oneByOne(ref, async () => {
+      const attachment = this.#attachments.get(ref)
+      if (attachment === undefined) this.#deleteLink(hostNameOf(ref))
+      else await this.#detach(attachment)
+    })
+  }
+
+  /** CNI CHECK: throws `NetworkError` for the first thing that is not as ADD made it. */
+  async check(request: Ref & { readonly netns: string; readonly addresses: readonly Address[] }): Promise<void> {
+    const attachment = this.#attachments.get(request)
+    if (attachment?.phase !== "attached")
+      throw new NetworkError(
+        "unknownContainer",
+        `Cannot check ${request.container}: nothing of it is attached as ${request.ifname}`,
+        "The pod was deleted, or belongs to another node",
+      )
+    checkAttachment(this.#namespace, attachment, { ...request, isHooked: this.#options.isHooked })
+  }
+
+  /** CNI GC: deletes this network's attachments that are not in `valid`, as many as can be; throws the first failure. */
+  async gc(network: string, valid: readonly Ref[]): Promise<void> {
+    const keep = new Set(valid.map(attachmentKey))
+    const stale = this.attachments().filter((one) => one.network === network && !keep.has(attachmentKey(one)))
+    const idle = stale.filter((one) => !this.#underWay.has(attachmentKey(one)))
+    const results = await Promise.allSettled(idle.map((one) => this.del(one)))
+    this.#deleteOrphans()
+    const failed = results.find((result) => result.status === "rejected")
+    if (failed !== undefined) throw failed.reason
+  }
+
+  /** CNI STATUS: throws when ADD could not work. */
+  async status(): Promise<void> {
+    try {
+      this.#ready()
+    } catch (error) {
+      if (!(error instanceof NetworkError)) throw error
+      throw new NetworkError("unavailable", error.message, error.details)
+    }
+  }
+
+  /** Takes everything out of the node, the pods' interfaces too: without a plane nobody would judge their packets. */
+  async remove(): Promise<void> {
+    for (const attachment of this.attachments()) {
+      this.#deleteLink(attachment.hostName)
+      this.#forget(attachment)
+    }
+    this.#deleteOrphans()
+    await this.#setup.remove()
+  }
+
+  /** Lets go of the namespace; what was made stays. */
+  close(): void {
+    this.#namespace.close()
+  }
+
+  #ready(): Cluster {
+    const cluster = this.#cluster
+    if (cluster !== undefined && this.#setup.devices !== undefined) return cluster
+    throw new NetworkError(
+      "tryAgain",
+      "Cannot attach pods yet: the agent does not know its cluster",
+      "It is starting, or waits for its objects: heddle status tells",
+    )
+  }
+
+  #devices(): NodeDevices {
+    const { devices } = this.#setup
+    if (devices === undefined) throw new Error("Cannot tell the node's interfaces: setup has not been done")
+    return devices
+  }
+
+  #ranges(cluster: Cluster): readonly Prefix[] {
+    const { podPrefixes, node } = this.#options
+    return podPrefixes.length > 0 ? podPrefixes : (cluster.nodes.get(node)?.podPrefixes ?? [])
+  }
+
+  #input(cluster: Cluster): SetupInput {
+    const { node, routing } = this.#options
+    return {
+      cluster,
+      peers: peersOf(cluster, node, routing, this.#numbers),
+      ranges: this.#ranges(cluster),
+      attached: [...this.#attachments.all()].flatMap((one) => (one.phase === "leaving" ? [] : one.addresses)),
+    }
+  }
+
+  /** Its interface goes at once, its addresses when the plane has let go of them. */
+  async #detach(attachment: Attachment): Promise<void> {
+    this.#deleteLink(attachment.hostName)
+    if (attachment.phase === "making") {
+      this.#forget(attachment)
+      return
+    }
+    this.#attachments.put({ ...attachment, phase: "leaving" })
+    try {
+      await this.#commit()
+    } catch {
+      // The addresses stay taken until a later commit succeeds; the pod is gone all the same, and DEL must not fail.
+    }
+  }
+
+  /** Commits, and frees what had left before the commit began. */
+  async #commit(): Promise<void> {
+    const left = this.attachments().filter((one) => one.phase === "leaving")
+    try {
+      await this.#options.onChange()
+    } catch (cause) {
+      const why = cause instanceof Error ? cause.message : String(cause)
+      throw new NetworkError("tryAgain", `Cannot enforce the pod's policy: ${why}`, "heddle status tells more", {
+        cause,
+      })
+    }
+    for (const one of left) if (this.#attachments.get(one) === one) this.#forget(one)
+  }
+
+  #forget(attachment: Attachment): void {
+    for (const address of attachment.addresses) this.#ipam.release(address, ownerOf(attachment))
+    this.#attachments.delete(attachment)
+  }
+
+  #deleteLink(name: string): void {
+    const link = this.#namespace.netlink.link(name)
+    if (link !== undefined) this.#namespace.netlink.deleteLink(link.index)
+  }
+
+  /** Attachments that were being made when an agent died: the runtime never got an answer and will ask anew. */
+  #clearRemains(): void {
+    for (const attachment of this.attachments()) {
+      if (attachment.phase !== "making" || this.#underWay.has(attachmentKey(attachment))) continue
+      this.#deleteLink(attachment.hostName)
+      this.#forget(attachment)
+    }
+    this.#deleteOrphans()
+  }
+
+  #deleteOrphans(): void {
+    const known = new Set(this.attachments().map((one) => one.hostName))
+    for (const link of this.#namespace.netlink.links()) {
+      const ours = isHostName(link.name) && link.kind === "veth" && macText(link.mac) === macText(GATEWAY_MAC)
+      if (ours && !known.has(link.name)) this.#namespace.netlink.deleteLink(link.index)
+    }
+  }
+
+  /** A pair ends with the pod's namespace, also when nobody called DEL. */
+  async #repairAttachments(): Promise<void> {
+    const there = new Map(this.#namespace.netlink.links().map((link) => [link.name, link.index]))
+    const gone = this.attachments().filter((one) => one.phase === "attached" && there.get(one.hostName) !== one.ifindex)
+    for (const one of gone)
+      if (!this.#underWay.has(attachmentKey(one))) this.#attachments.put({ ...one, phase: "leaving" })
+    if (this.#hooked) await this.rehook()
+    // Not awaited: the commit may be waiting for this reconcile.
+    if (this.attachments().some((one) => one.phase === "leaving")) void this.#commit().catch(() => undefined)
+  }
+
+  async #oneByOne<T>(ref: Ref, act: () => Promise<T>): Promise<T> {
+    const key = attachmentKey(ref)
+    const before = this.#underWay.get(key) ?? Promise.resolve()
+    const run = before.then(act, act)
+    this.#underWay.set(key, run)
+    try {
+      return await run
+    } finally {
+      if (this.#underWay.get(key) === run) this.#underWay.delete(key)
+    }
+  }
+}
+
+function attachedOf({ hostName, ifname, mac, netns, mtu, addresses }: Attachment): Attached {
+  return {
+    hostInterface: { name: hostName, mac: macText(GATEWAY_MAC) },
+    podInterface: { name: ifname, mac, netns },
+    mtu,
+    addresses,
+    gateways: familiesOf(addresses).map((family) => gateways[family]),
+  }
+}

@@ -1,0 +1,203 @@
+import { join } from "node:path"
+import { runNft } from "../../kernel/nft.ts"
+import type { Cluster } from "../../model/cluster.ts"
+import { familyOf } from "../../net/address.ts"
+import type { Address, Family, Prefix } from "../../net/types.ts"
+import type { Peer } from "../plane.ts"
+import { NetworkError } from "./error.ts"
+import { everything, hostPrefix } from "./gateway.ts"
+import { masqueradeScript, removalScript } from "./masquerade.ts"
+import { IPV6_LEAST, podMtu } from "./mtu.ts"
+import {
+  type DeviceOptions,
+  ensureDevices,
+  HEDDLE0,
+  HEDDLE1,
+  type NodeDevices,
+  nodeSettings,
+  OVERLAY,
+  removeDevices,
+} from "./node-devices.ts"
+import type { NodeNamespace } from "./node-namespace.ts"
+import { addRoute, applyRoutes, foreignDestinations, removeRoutes } from "./node-routes.ts"
+import { NodeSettings } from "./node-settings.ts"
+import { PodRoutes } from "./pod-routes.ts"
+import { isRecord, readState, writeState } from "./state-file.ts"
+
+export interface NodeSetupOptions {
+  readonly node: string
+  readonly stateDirectory: string
+  /** Interface to the other nodes; undefined: that of the node's own address, else of the default route. */
+  readonly uplink: string | undefined
+  readonly routing: "vxlan" | "native"
+  readonly overlayPort: number
+  /** MTU of the way to the other nodes; undefined: the uplink's. */
+  readonly mtu: number | undefined
+  readonly nonMasquerade: readonly Prefix[]
+}
+
+/** What the node needs besides its pods' own interfaces. */
+export interface SetupInput {
+  readonly cluster: Cluster
+  readonly peers: ReadonlyMap<string, Peer>
+  /** This node's ranges. */
+  readonly ranges: readonly Prefix[]
+  /** Addresses of the pods that are here. */
+  readonly attached: readonly Address[]
+}
+
+/** Interfaces, routes, settings and masquerade of one node: desired against actual, repaired, never anybody else's. */
+export class NodeSetup {
+  readonly #namespace: NodeNamespace
+  readonly #options: NodeSetupOptions
+  readonly #settings: NodeSettings
+  readonly #podRoutes = new PodRoutes()
+  readonly #portFile: string
+  #devices: NodeDevices | undefined
+  #mtu = 0
+  #sources: Partial<Record<Family, Address>> = {}
+  #foreign: ReadonlySet<Prefix> = new Set()
+  #routed: ReadonlySet<Prefix> = new Set()
+  #script: string | undefined
+  #nft: Promise<void> = Promise.resolve()
+
+  constructor(namespace: NodeNamespace, options: NodeSetupOptions) {
+    this.#namespace = namespace
+    this.#options = options
+    this.#settings = new NodeSettings(namespace, join(options.stateDirectory, "sysctls.json"))
+    this.#portFile = join(options.stateDirectory, "overlay.json")
+  }
+
+  /** Undefined until `ensure` was done once. */
+  get devices(): NodeDevices | undefined {
+    return this.#devices
+  }
+
+  /** MTU for pods made from now on. */
+  get mtu(): number {
+    return this.#mtu
+  }
+
+  /**
+   * Makes everything as it shall be. `full` compares all with the kernel; else only what follows from a changed input is
+   * touched. True when interfaces were made anew, so that programs must be attached to them.
+   */
+  async ensure(input: SetupInput, full: boolean): Promise<boolean> {
+    const before = this.#devices
+    const mtu = this.#wantedMtu(input)
+    if (full || before === undefined || mtu !== this.#mtu) this.#ensureDevices(input, mtu)
+    this.#ensureRoutes(input, full || before === undefined)
+    await this.#ensureMasquerade(input, full)
+    return JSON.stringify(before) !== JSON.stringify(this.#devices)
+  }
+
+  /** Routes to addresses of a new pod, where no range covers them. */
+  routeTo(addresses: readonly Address[], input: SetupInput): void {
+    const ifindex = this.#devices?.heddle0
+    if (ifindex === undefined) return
+    const wanted = this.#podRoutes.wanted(input.cluster, input.ranges, input.attached, this.#foreign)
+    for (const address of addresses) {
+      const prefix = hostPrefix(address)
+      if (!wanted.has(prefix) || this.#routed.has(prefix)) continue
+      addRoute(this.#namespace.netlink, { ifindex, sources: this.#sources }, prefix)
+      this.#routed = new Set([...this.#routed, prefix])
+    }
+  }
+
+  async remove(): Promise<void> {
+    removeRoutes(this.#namespace.netlink)
+    removeDevices(this.#namespace)
+    await this.#runNft(removalScript)
+    this.#settings.restore()
+    this.#devices = undefined
+    this.#script = undefined
+    this.#routed = new Set()
+  }
+
+  #ensureDevices(input: SetupInput, mtu: number): void {
+    const { routing, overlayPort } = this.#options
+    const uplink = this.#uplink(input.cluster)
+    const state = readState(this.#portFile)
+    const known = isRecord(state) && typeof state["port"] === "number" ? state["port"] : undefined
+    const options: DeviceOptions = { uplink, routing, overlayPort, mtu, knownPort: known }
+    this.#settings.preserve(uplink)
+    this.#settings.apply(nodeSettings([], routing === "native" ? [uplink] : []))
+    const devices = ensureDevices(this.#namespace, options)
+    const own = devices.overlay === undefined ? [HEDDLE0, HEDDLE1] : [HEDDLE0, HEDDLE1, OVERLAY]
+    this.#namespace.set(nodeSettings(own, []))
+    if (known !== overlayPort) writeState(this.#portFile, { port: overlayPort })
+    this.#devices = devices
+    this.#mtu = mtu
+  }
+
+  #wantedMtu({ cluster, peers, ranges }: SetupInput): number {
+    const { routing } = this.#options
+    const path = this.#options.mtu ?? this.#namespace.netlink.link(this.#uplink(cluster))?.mtu ?? 1500
+    const outer = [...peers.values()].some((peer) => familyOf(peer.address) === 6) ? 6 : 4
+    const mtu = podMtu(path, routing, outer)
+    if (mtu >= IPV6_LEAST || !ranges.some((prefix) => prefix.includes(":"))) return mtu
+    throw new NetworkError(
+      "invalidConfiguration",
+      `Cannot give pods IPv6: their MTU would be ${mtu} and IPv6 needs ${IPV6_LEAST}`,
+      `Raise the uplink's MTU (${path}), or set routing to native`,
+    )
+  }
+
+  #uplink(cluster: Cluster): string {
+    if (this.#options.uplink !== undefined) return this.#options.uplink
+    const { netlink } = this.#namespace
+    const own = new Set(cluster.nodes.get(this.#options.node)?.addresses)
+    const index =
+      netlink.addresses().find(({ address }) => own.has(address))?.ifindex ??
+      ([4, 6] as const)
+        .flatMap((family) => netlink.routes({ family, table: 254 }))
+        .find((route) => route.destination === everything[4] || route.destination === everything[6])?.ifindex
+    const link = index === undefined ? undefined : netlink.linkByIndex(index)
+    if (link !== undefined) return link.name
+    throw new NetworkError(
+      "invalidConfiguration",
+      "Cannot find the node's uplink: no interface has the node's address, and there is no default route",
+      `Set uplink, or give the Node ${this.#options.node} an address that this machine has`,
+    )
+  }
+
+  #ensureRoutes(input: SetupInput, full: boolean): void {
+    const ifindex = this.#devices?.heddle0
+    if (ifindex === undefined) return
+    const { netlink } = this.#namespace
+    const own = input.cluster.nodes.get(this.#options.node)?.addresses ?? []
+    const usable = full ? netlink.addresses().filter((one) => !one.tentative) : undefined
+    if (usable !== undefined) {
+      this.#foreign = foreignDestinations(netlink)
+      const here = own.filter((address) => usable.some((one) => one.address === address))
+      this.#sources = sourcesOf(here)
+    }
+    const wanted = this.#podRoutes.wanted(input.cluster, input.ranges, input.attached, this.#foreign)
+    if (!full && wanted.size === this.#routed.size && wanted.isSubsetOf(this.#routed)) return
+    applyRoutes(netlink, { ifindex, destinations: wanted, sources: this.#sources })
+    this.#routed = wanted
+  }
+
+  async #ensureMasquerade({ cluster, ranges }: SetupInput, full: boolean): Promise<void> {
+    const pods = [...new Set([...cluster.clusterPrefixes, ...ranges])]
+    const script = masqueradeScript({ pods, direct: this.#options.nonMasquerade })
+    if (script === this.#script && !full) return
+    await this.#runNft(script)
+    this.#script = script
+  }
+
+  /** One after the other: a later state must not be overtaken by an earlier one. */
+  #runNft(script: string): Promise<void> {
+    const run = this.#nft.then(async () => {
+      await runNft(script, { namespace: this.#namespace.path })
+    })
+    this.#nft = run.catch(() => undefined)
+    return run
+  }
+}
+
+function sourcesOf(addresses: readonly Address[]): Partial<Record<Family, Address>> {
+  const four = addresses.find((address) => familyOf(address) === 4)
+  const six = addresses.find((address) => familyOf(address) === 6)
+  return { ...(four === undefined ? {} : { 4: four }), ...(six === undefined ? {} : { 6: six }) }
+}

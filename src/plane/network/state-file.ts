@@ -1,0 +1,33 @@
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs"
+import { dirname } from "node:path"
+
+/**
+ * Writes `value` as JSON so that a reader, or a process after a crash, finds the old content or the new, never a part.
+ * Not flushed to the disk: what these files describe does not outlive the kernel that holds it either.
+ */
+export function writeState(path: string, value: unknown): void {
+  const next = `${path}.next`
+  const text = `${JSON.stringify(value)}\n`
+  try {
+    writeFileSync(next, text, { mode: 0o600 })
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error
+    mkdirSync(dirname(path), { recursive: true })
+    writeFileSync(next, text, { mode: 0o600 })
+  }
+  renameSync(next, path)
+}
+
+/** The file's value; undefined when it is not there or holds no JSON (the disk was lost under a running machine). */
+export function readState(path: string): unknown {
+  try {
+    return JSON.parse(readFileSync(path, "utf8"))
+  } catch (error) {
+    if (error instanceof SyntaxError || (error as NodeJS.ErrnoException).code === "ENOENT") return undefined
+    throw error
+  }
+}
+
+export function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value)
+}
