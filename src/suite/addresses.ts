@@ -1,44 +1,6 @@
-import { addressBytes, addressFromBytes, familyOf, tryParseAddress } from "../net/address.ts"
-import { prefixBase, tryParsePrefix } from "../net/prefix.ts"
+import { addressBytes, addressFromBytes, familyOf } from "../net/address.ts"
+import { prefixBase } from "../net/prefix.ts"
 import type { Address, Family, Prefix } from "../net/types.ts"
-import type { JsonObject } from "./format.ts"
-import { listAt, textAt } from "./manifest.ts"
-
-/** The addresses stated in a pod's `status.podIPs`, else `podIP`; what cannot be read is left to admission. */
-export function podAddresses(pod: JsonObject): readonly Address[] {
-  const listed = listAt(pod, "status", "podIPs").map((entry) => textAt(entry, "ip"))
-  return addressesOf(listed.length > 0 ? listed : [textAt(pod, "status", "podIP")])
-}
-
-/** The addresses of the node a pod runs on, as its status states them. */
-export function hostAddresses(pod: JsonObject): readonly Address[] {
-  const listed = listAt(pod, "status", "hostIPs").map((entry) => textAt(entry, "ip"))
-  return addressesOf(listed.length > 0 ? listed : [textAt(pod, "status", "hostIP")])
-}
-
-/** A Node object's InternalIP and ExternalIP addresses, in its order. */
-export function nodeAddresses(node: JsonObject): readonly Address[] {
-  const own = listAt(node, "status", "addresses").filter((entry) => {
-    const type = textAt(entry, "type")
-    return type === "InternalIP" || type === "ExternalIP"
-  })
-  return addressesOf(own.map((entry) => textAt(entry, "address")))
-}
-
-/** A Node object's ranges for pods: `spec.podCIDRs`, else `podCIDR`. */
-export function nodePodPrefixes(node: JsonObject): readonly Prefix[] {
-  const listed = listAt(node, "spec", "podCIDRs").filter((cidr) => typeof cidr === "string")
-  const single = textAt(node, "spec", "podCIDR")
-  return (listed.length > 0 ? listed : single === undefined ? [] : [single])
-    .map((cidr) => tryParsePrefix(cidr))
-    .filter((prefix) => prefix !== undefined)
-}
-
-function addressesOf(texts: readonly (string | undefined)[]): readonly Address[] {
-  return texts
-    .map((text) => (text === undefined ? undefined : tryParseAddress(text)))
-    .filter((address) => address !== undefined)
-}
 
 /** Hands out addresses where a suite states none: the same for the same names and order, never one that is taken. */
 export class AddressPlan {

@@ -1,6 +1,7 @@
+import { nodeToModel, podAddresses, podHostAddresses } from "../dialect/kubernetes/index.ts"
 import { familyOf, tryParseAddress } from "../net/address.ts"
 import type { Address, Family } from "../net/types.ts"
-import { AddressPlan, hostAddresses, nodeAddresses, nodePodPrefixes, podAddresses } from "./addresses.ts"
+import { AddressPlan } from "./addresses.ts"
 import { endsOf, resolveProbe } from "./ends.ts"
 import { type Manifest, type SuiteCase, SuiteError, type SuiteProblem } from "./format.ts"
 import { type Asked, askedOf, listensOf } from "./listens.ts"
@@ -131,8 +132,9 @@ function historyOf(steps: readonly SuiteCase[], manifests: readonly Manifest[]):
   const families = new Set<Family>()
   const hosts = new Map<string, readonly Address[]>()
   for (const { value } of manifests) {
-    const own = kindOf(value) === "Pod" ? podAddresses(value) : kindOf(value) === "Node" ? nodeAddresses(value) : []
-    const host = hostAddresses(value)
+    const own =
+      kindOf(value) === "Pod" ? podAddresses(value) : kindOf(value) === "Node" ? nodeToModel(value).addresses : []
+    const host = podHostAddresses(value)
     for (const address of [...own, ...host]) taken.add(address)
     if (kindOf(value) === "Pod") for (const address of own) families.add(familyOf(address))
     const node = textAt(value, "spec", "nodeName")
@@ -167,11 +169,11 @@ function complete(one: SuiteCase, manifests: readonly Manifest[], history: Histo
   const nodes = new Map<string, StateNode>()
   for (const [name, number] of history.nodeNumbers) {
     const own = nodeObjects.get(name)?.value ?? {}
-    const stated = nodeAddresses(own)
+    const { addresses: stated, podPrefixes } = nodeToModel(own)
     const known = stated.length > 0 ? stated : (history.hostAddresses.get(name) ?? [])
     const missing = history.families.filter((family) => !known.some((address) => familyOf(address) === family))
     const addresses = [...known, ...missing.map((family) => history.plan.node(name, number, family))]
-    nodes.set(name, { name, number, addresses, podPrefixes: nodePodPrefixes(own), listens: [] })
+    nodes.set(name, { name, number, addresses, podPrefixes, listens: [] })
   }
   const names = [...nodes.keys()]
   const pods = new Map<string, StatePod>()
@@ -194,7 +196,7 @@ function complete(one: SuiteCase, manifests: readonly Manifest[], history: Histo
 
 function completeNode(manifest: Manifest, nodes: ReadonlyMap<string, StateNode>): Manifest {
   const node = nodes.get(nameOf(manifest.value))
-  const stated = nodeAddresses(manifest.value)
+  const stated = nodeToModel(manifest.value).addresses
   const added = node?.addresses.filter((address) => !stated.includes(address)) ?? []
   if (added.length === 0) return manifest
   const addresses = [...listAt(manifest.value, "status", "addresses"), ...added.map(internalAddress)]
