@@ -25,7 +25,8 @@ export function startInNamespace(netns: string, command: readonly string[], log:
     child.on("error", () => undefined)
     child.unref()
     const id = child.pid === undefined ? undefined : processId(child.pid)
-    if (id === undefined) throw new Failure("failed", `Cannot start ${command.join(" ")}`, "nsenter ended at once", `read ${log}`)
+    if (id === undefined)
+      throw new Failure("failed", `Cannot start ${command.join(" ")}`, "nsenter ended at once", `read ${log}`)
     return id
   } finally {
     closeSync(output)
@@ -72,7 +73,11 @@ export async function agentReady(paths: LabPaths, node: string, process: Process
     } catch (error) {
       if (!isAlive(process)) throw notStarted(paths, node, `it ended: ${lastWords(paths, node)}`)
       if (Date.now() > until) {
-        throw notStarted(paths, node, `it did not answer within ${START_MS / 1_000} s (${reasonOf(error)}): ${lastWords(paths, node)}`)
+        throw notStarted(
+          paths,
+          node,
+          `it did not answer within ${START_MS / 1_000} s (${reasonOf(error)}): ${lastWords(paths, node)}`,
+        )
       }
     }
     await sleep(pause)

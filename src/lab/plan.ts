@@ -1,11 +1,22 @@
+import { familyOf } from "../net/address.ts"
 import { parsePrefix } from "../net/prefix.ts"
 import type { Address, Family, Prefix } from "../net/types.ts"
 import { AddressPlan, nodeAddresses, nodePodPrefixes, podAddresses } from "../suite/addresses.ts"
 import type { JsonObject, Manifest } from "../suite/format.ts"
-import { kindOf, manifestKey, nameOf, namespaceOf, objectAt, textAt, valueAt, withValue } from "../suite/manifest.ts"
+import {
+  kindOf,
+  listAt,
+  manifestKey,
+  nameOf,
+  namespaceOf,
+  objectAt,
+  textAt,
+  valueAt,
+  withValue,
+} from "../suite/manifest.ts"
+import type { Listen } from "../suite/state.ts"
 import { isController, podsOf } from "../suite/workloads.ts"
-import { familyOf } from "../net/address.ts"
-import { portsOf } from "./ports.ts"
+import { portProtocols, portsOf } from "./ports.ts"
 import { type LabNode, type LabPod, type LabState, podKey } from "./state.ts"
 
 export interface PlanOptions {
@@ -34,7 +45,8 @@ export function planLab(manifests: readonly Manifest[], options: PlanOptions): L
   for (const manifest of [...stated, ...made]) {
     const node = textAt(manifest.value, "spec", "nodeName") ?? names[turn++ % names.length] ?? ""
     const host = nodes.get(node)
-    if (host === undefined) throw new Error(`Cannot place a pod: there is no node ${node}. Name one of ${names.join(", ")}`)
+    if (host === undefined)
+      throw new Error(`Cannot place a pod: there is no node ${node}. Name one of ${names.join(", ")}`)
     const pod = placedPod(manifest.value, host)
     if (pods.has(podKey(pod))) {
       throw new Error(`Cannot make the pod ${podKey(pod)}: two manifests make a pod of that name. Rename one of them`)
@@ -50,10 +62,42 @@ export function planLab(manifests: readonly Manifest[], options: PlanOptions): L
     const value = nodeObject(node, own?.value)
     manifestsOut.push(own === undefined ? madeHere(value) : withValue(own, value))
   }
-  return { nodes, pods, objects: manifestsOut, outside: options.outside ?? [], outsideListens: [] }
+  return {
+    nodes,
+    pods,
+    objects: manifestsOut,
+    outside: options.outside ?? [],
+    outsideListens: egressPorts(objects.map((m) => m.value)),
+  }
 }
 
-function planNodes(objects: readonly Manifest[], pods: readonly JsonObject[], options: PlanOptions): Map<string, LabNode> {
+/** On what the hosts outside answer: HTTP, HTTPS and DNS, and every port that an egress rule names (of a range the first 16). */
+function egressPorts(objects: readonly JsonObject[]): Listen[] {
+  const found = new Map<string, Listen>()
+  const add = (name: string, first: number, last: number): void => {
+    const protocol = portProtocols[name]
+    if (protocol === undefined) return
+    for (let port = first; port <= Math.min(last, first + 15); port++)
+      found.set(`${port}/${protocol}`, { protocol, port })
+  }
+  for (const port of [53, 80, 443]) add("TCP", port, port)
+  add("UDP", 53, 53)
+  for (const rule of objects.filter((o) => kindOf(o) === "NetworkPolicy").flatMap((o) => listAt(o, "spec", "egress"))) {
+    for (const entry of listAt(rule, "ports")) {
+      const port = valueAt(entry, "port")
+      const last = valueAt(entry, "endPort")
+      if (typeof port === "number")
+        add(textAt(entry, "protocol") ?? "TCP", port, typeof last === "number" ? last : port)
+    }
+  }
+  return [...found.values()]
+}
+
+function planNodes(
+  objects: readonly Manifest[],
+  pods: readonly JsonObject[],
+  options: PlanOptions,
+): Map<string, LabNode> {
   const stated = new Map(objects.filter((m) => kindOf(m.value) === "Node").map((m) => [nameOf(m.value), m.value]))
   const names = new Set<string>(stated.keys())
   for (const pod of pods) {
@@ -125,7 +169,11 @@ function nodeObject(node: LabNode, own: JsonObject | undefined): JsonObject {
   const metadata = objectAt(own, "metadata")
   return {
     ...(own ?? { apiVersion: "v1", kind: "Node" }),
-    metadata: { ...metadata, name: node.name, labels: { "kubernetes.io/hostname": node.name, ...objectAt(metadata, "labels") } },
+    metadata: {
+      ...metadata,
+      name: node.name,
+      labels: { "kubernetes.io/hostname": node.name, ...objectAt(metadata, "labels") },
+    },
     spec: { ...objectAt(own, "spec"), podCIDR: node.podPrefixes[0], podCIDRs: node.podPrefixes },
     status: {
       ...objectAt(own, "status"),

@@ -1,11 +1,16 @@
-import { listAt, textAt, valueAt } from "../suite/manifest.ts"
-import type { JsonObject } from "../suite/format.ts"
-import type { Listen } from "../suite/state.ts"
 import { Protocol } from "../net/types.ts"
+import type { JsonObject } from "../suite/format.ts"
+import { listAt, textAt, valueAt } from "../suite/manifest.ts"
+import type { Listen } from "../suite/state.ts"
 /** Annotation on Pods and Nodes with further ports to answer on: `80/TCP,53/UDP`, or a JSON list of such texts or objects. */
 export const LISTEN_ANNOTATION = "referee/listen"
 
-const protocols: Readonly<Record<string, number>> = { TCP: Protocol.TCP, UDP: Protocol.UDP, SCTP: Protocol.SCTP }
+/** Protocols that have ports, by the names that Kubernetes gives them. */
+export const portProtocols: Readonly<Record<string, number>> = {
+  TCP: Protocol.TCP,
+  UDP: Protocol.UDP,
+  SCTP: Protocol.SCTP,
+}
 
 /** Every port that a Pod or Node object says it listens on: its containers' and the annotation's, each once. */
 export function portsOf(object: JsonObject): Listen[] {
@@ -49,7 +54,8 @@ function listenItem(item: unknown): Listen | undefined {
 }
 
 function portFrom(port: unknown, protocol: string | undefined): Listen | undefined {
-  const known = protocols[(protocol ?? "TCP").trim().toUpperCase()]
-  if (known === undefined || typeof port !== "number" || !Number.isInteger(port) || port < 1 || port > 65_535) return undefined
+  const known = portProtocols[(protocol ?? "TCP").trim().toUpperCase()]
+  if (known === undefined || typeof port !== "number" || !Number.isInteger(port) || port < 1 || port > 65_535)
+    return undefined
   return { protocol: known, port }
 }

@@ -1,11 +1,11 @@
-import { namespaceInode, type NamespaceHandle, openNamespace } from "../kernel/namespace.ts"
+import { type NamespaceHandle, namespaceInode, openNamespace } from "../kernel/namespace.ts"
 import { openSocket, type Socket } from "../kernel/socket.ts"
 import { familyOf } from "../net/address.ts"
 import { sctp, sctpChunk, sctpInitAck } from "../net/packet.ts"
 import { type Address, Protocol } from "../net/types.ts"
 import type { Listen } from "../suite/state.ts"
-import type { Reactor, Watch } from "./reactor.ts"
 import { readSctp, transportOf } from "./raw.ts"
+import type { Reactor, Watch } from "./reactor.ts"
 
 /** A namespace in which somebody answers. Plain data: it also goes to the background responder as JSON. */
 export interface Station {
@@ -141,7 +141,12 @@ class OpenStation {
           return
         }
         const body = `${this.#identity}\n`
-        const head = ["HTTP/1.1 200 OK", "Content-Type: text/plain", `Content-Length: ${body.length}`, "Connection: close"]
+        const head = [
+          "HTTP/1.1 200 OK",
+          "Content-Type: text/plain",
+          `Content-Length: ${body.length}`,
+          "Connection: close",
+        ]
         socket.send(Buffer.from(`${head.join(CRLF)}${CRLF}${CRLF}${text.startsWith("HEAD") ? "" : body}`))
         socket.shutdown("write")
       } catch {
@@ -165,7 +170,9 @@ class OpenStation {
         const received = attempt(() => socket.receive(this.#buffer))
         if (received === undefined) return
         const payload = this.#buffer.subarray(0, received.length)
-        attempt(() => socket.sendTo(Buffer.concat([Buffer.from(`${this.#identity}\n`), payload]), received.address, received.port))
+        attempt(() =>
+          socket.sendTo(Buffer.concat([Buffer.from(`${this.#identity}\n`), payload]), received.address, received.port),
+        )
       }
     })
     return new Connection(socket, watch)
@@ -173,7 +180,12 @@ class OpenStation {
 
   /** The kernel may have no SCTP: INIT is answered from here, on the ports that are listened on; elsewhere with ABORT. */
   #listenSctp(address: Address): Connection {
-    const socket = openSocket({ namespace: this.#namespace, family: familyOf(address), type: "raw", protocol: Protocol.SCTP })
+    const socket = openSocket({
+      namespace: this.#namespace,
+      family: familyOf(address),
+      type: "raw",
+      protocol: Protocol.SCTP,
+    })
     socket.bind(address, 0)
     const watch = this.#reactor.watch(socket, { read: true }, () => {
       for (;;) {
@@ -181,7 +193,11 @@ class OpenStation {
         if (received === undefined) return
         const packet = readSctp(transportOf(this.#buffer.subarray(0, received.length), familyOf(address)))
         if (packet === undefined || packet.chunk !== SCTP_INIT) continue
-        const ports = { sourcePort: packet.destinationPort, destinationPort: packet.sourcePort, tag: packet.initiateTag }
+        const ports = {
+          sourcePort: packet.destinationPort,
+          destinationPort: packet.sourcePort,
+          tag: packet.initiateTag,
+        }
         const answer = this.#sctpPorts.has(packet.destinationPort)
           ? sctpInitAck((packet.initiateTag ^ 0x5a5a_5a5a) >>> 0 || 1)
           : sctpChunk({ type: SCTP_ABORT, flags: 0 }, new Uint8Array(0))

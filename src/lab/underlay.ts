@@ -1,5 +1,11 @@
 import { mkdirSync, writeFileSync } from "node:fs"
-import { createNamespace, deleteNamespace, inNamespace, type NamespaceHandle, openNamespace } from "../kernel/namespace.ts"
+import {
+  createNamespace,
+  deleteNamespace,
+  inNamespace,
+  type NamespaceHandle,
+  openNamespace,
+} from "../kernel/namespace.ts"
 import { Netlink } from "../kernel/netlink/netlink.ts"
 import { familyOf } from "../net/address.ts"
 import { parsePrefix } from "../net/prefix.ts"
@@ -83,7 +89,10 @@ export class Underlay {
       }
       for (const other of this.#nodes.values()) addHosts(netlink, ifindex, other.addresses)
     })
-    for (const place of [this.#paths.outside, ...[...this.#nodes.keys()].map((name) => this.#paths.nodeNamespace(name))]) {
+    for (const place of [
+      this.#paths.outside,
+      ...[...this.#nodes.keys()].map((name) => this.#paths.nodeNamespace(name)),
+    ]) {
       withNetlink(place, (netlink) => addHosts(netlink, indexOf(netlink, "eth0"), node.addresses))
     }
     this.#nodes.set(node.name, node)
@@ -94,7 +103,10 @@ export class Underlay {
     const node = this.#nodes.get(name)
     if (node === undefined) return
     this.#nodes.delete(name)
-    for (const place of [this.#paths.outside, ...[...this.#nodes.keys()].map((other) => this.#paths.nodeNamespace(other))]) {
+    for (const place of [
+      this.#paths.outside,
+      ...[...this.#nodes.keys()].map((other) => this.#paths.nodeNamespace(other)),
+    ]) {
       withNetlink(place, (netlink) => {
         const ifindex = indexOf(netlink, "eth0")
         for (const address of node.addresses) netlink.deleteRoute({ destination: hostPrefix(address), ifindex })
@@ -180,7 +192,8 @@ function addHosts(netlink: Netlink, ifindex: number, addresses: readonly Address
 
 function indexOf(netlink: Netlink, name: string): number {
   const link = netlink.link(name)
-  if (link === undefined) throw new Error(`Cannot wire the lab: the interface ${name} is gone. Run heddle lab down and up again`)
+  if (link === undefined)
+    throw new Error(`Cannot wire the lab: the interface ${name} is gone. Run heddle lab down and up again`)
   return link.index
 }
 
@@ -209,7 +222,11 @@ function same<T>(a: readonly T[], b: readonly T[], key: (item: T) => string): bo
   return added.length === 0 && removed.length === 0
 }
 
-function difference<T>(before: readonly T[], after: readonly T[], key: (item: T) => string): { added: T[]; removed: T[] } {
+function difference<T>(
+  before: readonly T[],
+  after: readonly T[],
+  key: (item: T) => string,
+): { added: T[]; removed: T[] } {
   const old = new Set(before.map(key))
   const now = new Set(after.map(key))
   return { added: after.filter((item) => !old.has(key(item))), removed: before.filter((item) => !now.has(key(item))) }

@@ -1,4 +1,4 @@
-import { namespaceInode, type NamespaceHandle, openNamespace } from "../../kernel/namespace.ts"
+import { type NamespaceHandle, namespaceInode, openNamespace } from "../../kernel/namespace.ts"
 import { familyOf } from "../../net/address.ts"
 import { type Address, Protocol, type ProtocolNumber } from "../../net/types.ts"
 import type { Reactor } from "../reactor.ts"
@@ -115,7 +115,8 @@ export class Prober {
     if (task.protocol === Protocol.SCTP) return sctpQuestion(task, source)
     const echoType = familyOf(task.to.address) === 4 ? 8 : 128
     const isIcmp = task.protocol === Protocol.ICMP || task.protocol === Protocol.ICMPv6
-    if (isIcmp && (task.icmpType ?? echoType) === echoType && (task.icmpCode ?? 0) === 0) return echoQuestion(task, source)
+    if (isIcmp && (task.icmpType ?? echoType) === echoType && (task.icmpCode ?? 0) === 0)
+      return echoQuestion(task, source)
     return arrivalQuestion(task, this.#channel(task.to.netns, task.to.address, task.protocol))
   }
 

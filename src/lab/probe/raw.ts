@@ -39,7 +39,8 @@ export function sctpQuestion(task: ProbeTask, source: Channel): RawQuestion {
     sourcePort,
     judge(packet) {
       const head = readSctp(packet)
-      if (head?.sourcePort !== destinationPort || head.destinationPort !== sourcePort || head.tag !== tag) return undefined
+      if (head?.sourcePort !== destinationPort || head.destinationPort !== sourcePort || head.tag !== tag)
+        return undefined
       return head.chunk === SCTP_INIT_ACK ? "allow" : head.chunk === SCTP_ABORT ? "reject" : undefined
     },
   }
@@ -55,7 +56,9 @@ export function echoQuestion(task: ProbeTask, source: Channel): RawQuestion {
     listen: source,
     sourcePort: id,
     judge: (packet) =>
-      packet.length >= 6 && packet[0] === replyType && ((packet[4] ?? 0) << 8) + (packet[5] ?? 0) === id ? "allow" : undefined,
+      packet.length >= 6 && packet[0] === replyType && ((packet[4] ?? 0) << 8) + (packet[5] ?? 0) === id
+        ? "allow"
+        : undefined,
   }
 }
 

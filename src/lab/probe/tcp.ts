@@ -7,7 +7,17 @@ import { type KeptFlow, type Outcome, type ProbeTask, patience } from "./task.ts
 
 const QUESTION = Buffer.from("who\n")
 /** What comes back when somebody refuses: a reset, or an ICMP error that the kernel turned into an errno. */
-const refusals = ["ECONNREFUSED", "ECONNRESET", "EHOSTUNREACH", "ENETUNREACH", "EACCES", "EPERM", "ENOPROTOOPT", "EPROTO", "EPIPE"]
+const refusals = [
+  "ECONNREFUSED",
+  "ECONNRESET",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+  "EACCES",
+  "EPERM",
+  "ENOPROTOOPT",
+  "EPROTO",
+  "EPIPE",
+]
 
 /** A TCP connection on which a question is asked: the answer is the identity of who is there. */
 export class TcpFlow implements KeptFlow {
@@ -70,14 +80,19 @@ export class TcpFlow implements KeptFlow {
     try {
       if (!this.#connected) {
         const error = socket.error()
-        if (error !== "") return this.#refused(error)
-        this.#connected = true
-        this.#watch?.interest({ read: true })
-        return this.#ask()
+        if (error !== "") this.#refused(error)
+        else {
+          this.#watch?.interest({ read: true })
+          this.#ask()
+        }
+        return
       }
       const received = socket.receive(this.#buffer)
       if (received === undefined) return
-      if (received.length === 0) return this.#refused("closed by the other side")
+      if (received.length === 0) {
+        this.#refused("closed by the other side")
+        return
+      }
       const peer = Buffer.from(this.#buffer.subarray(0, received.length)).toString("utf8").split("\n", 1)[0] ?? ""
       this.#finish(judgePeer(this.#task, peer))
     } catch (error) {
@@ -102,8 +117,8 @@ export class TcpFlow implements KeptFlow {
   }
 
   #fail(error: unknown): void {
-    if (isKernelError(error, ...refusals)) return this.#refused(error.code)
-    this.#finish({ got: "failed", reason: error instanceof Error ? error.message : String(error) })
+    if (isKernelError(error, ...refusals)) this.#refused(error.code)
+    else this.#finish({ got: "failed", reason: error instanceof Error ? error.message : String(error) })
   }
 
   /** The socket is of no use any more, and would report the same again and again. */

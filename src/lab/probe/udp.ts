@@ -87,7 +87,15 @@ export class UdpFlow implements KeptFlow {
   }
 
   #fail(error: unknown): void {
-    const refused = isKernelError(error, "ECONNREFUSED", "EHOSTUNREACH", "ENETUNREACH", "EACCES", "EPERM", "ENOPROTOOPT")
+    const refused = isKernelError(
+      error,
+      "ECONNREFUSED",
+      "EHOSTUNREACH",
+      "ENETUNREACH",
+      "EACCES",
+      "EPERM",
+      "ENOPROTOOPT",
+    )
     if (refused) this.#finish({ got: "reject", reason: error.code })
     else this.#finish({ got: "failed", reason: error instanceof Error ? error.message : String(error) })
   }
