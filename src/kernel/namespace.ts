@@ -60,7 +60,11 @@ export function inNamespace<T>(handle: NamespaceHandle, fn: () => T): T {
   try {
     addon.setNamespace(handle.fd)
     try {
-      return fn()
+      const result = fn()
+      if (result instanceof Promise) {
+        throw new TypeError("Cannot wait inside a namespace: the function must be synchronous; do the waiting outside")
+      }
+      return result
     } finally {
       addon.setNamespace(home)
     }

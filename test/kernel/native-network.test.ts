@@ -56,6 +56,7 @@ describe("namespaces", () => {
         throw new Error("inside")
       }),
     ).toThrow("inside")
+    expect(() => inNamespace(a, async () => 1)).toThrow(/must be synchronous/)
     expect(namespaceInode(currentNamespacePath)).toBe(home)
     expect(inNamespace(a, () => inNamespace(b, () => namespaceInode(currentNamespacePath)))).toBe(
       namespaceInode(b.path),
@@ -298,6 +299,24 @@ describe("attaching", () => {
     })
     expect(inNamespace(b, () => attachments(place.ifindex))).toEqual([])
     expect(await ping()).toBe(0)
+  })
+
+  test("clsact: no packet passes while one program takes the place of another", async () => {
+    const place = { ifindex: ifindex(), direction: "ingress", program: program("drop") } as const
+    inNamespace(b, () => attachClsact(place))
+    const pings = runCommand(["ping", "-q", "-i", "0.002", "-w", "1", "10.9.0.2"], { namespace: a.path })
+    let done = false
+    pings.then(() => {
+      done = true
+    })
+    let replaced = 0
+    for (; !done; replaced++) {
+      inNamespace(b, () => attachClsact(place))
+      await new Promise((resolve) => setTimeout(resolve, 1))
+    }
+    expect(replaced).toBeGreaterThan(10)
+    expect((await pings).stdout).toContain(" 0 received")
+    inNamespace(b, () => detachClsact(place))
   })
 
   test("clsact: an interface that is not there", () => {
