@@ -29,15 +29,24 @@ export interface AttachOptions {
  * the calling thread's namespace (`inNamespace`). Does not wait for RCU, unlike TCX.
  */
 export function attachClsact(options: AttachOptions): void {
-  using netlink = Netlink.open()
-  addClsact(netlink, options.ifindex)
-  replaceClsactFilter(netlink, options)
+  withNetlink((netlink) => {
+    addClsact(netlink, options.ifindex)
+    replaceClsactFilter(netlink, options)
+  })
 }
 
 /** Takes away what `attachClsact` attached; does nothing when it is gone. The clsact qdisc stays. */
 export function detachClsact(options: { readonly ifindex: number; readonly direction: Direction }): void {
-  using netlink = Netlink.open()
-  deleteClsactFilter(netlink, options)
+  withNetlink((netlink) => deleteClsactFilter(netlink, options))
+}
+
+function withNetlink<T>(use: (netlink: Netlink) => T): T {
+  const netlink = Netlink.open()
+  try {
+    return use(netlink)
+  } finally {
+    netlink.close()
+  }
 }
 
 /** A TCX link; closing it detaches unless it is pinned. */
@@ -101,20 +110,23 @@ export function hasTcx(): boolean {
 
 /** All BPF programs at the traffic-control hooks of an interface of the calling thread's namespace. */
 export function attachments(ifindex: number): Attachment[] {
-  const found: Attachment[] = []
-  using netlink = Netlink.open()
   const tcx = hasTcx()
-  for (const direction of ["ingress", "egress"] as const) {
-    for (const filter of listClsactFilters(netlink, { ifindex, direction })) {
-      found.push({ kind: "clsact", direction, program: filter })
-    }
-    if (!tcx) continue
-    for (const id of native().programQuery(ifindex, tcxTypes[direction])) {
+  return (["ingress", "egress"] as const).flatMap((direction) => {
+    const filters = withNetlink((netlink) => listClsactFilters(netlink, { ifindex, direction }))
+    return [
+      ...filters.map((program): Attachment => ({ kind: "clsact", direction, program })),
+      ...(tcx ? tcxAttachments(ifindex, direction) : []),
+    ]
+  })
+}
+
+function tcxAttachments(ifindex: number, direction: Direction): Attachment[] {
+  return native()
+    .programQuery(ifindex, tcxTypes[direction])
+    .map((id) => {
       const fd = native().programById(id)
       const { name, tag } = native().programInfo(fd)
       native().close(fd)
-      found.push({ kind: "tcx", direction, program: { id, name, tag } })
-    }
-  }
-  return found
+      return { kind: "tcx", direction, program: { id, name, tag } }
+    })
 }

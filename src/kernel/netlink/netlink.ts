@@ -85,8 +85,12 @@ export class Netlink implements Disposable {
     if (options.up) this.setLink(link.index, { up: true })
     if (peer.up && link.peer !== undefined) {
       if (peer.namespace) {
-        using there = Netlink.open(peer.namespace)
-        there.setLink(link.peer, { up: true })
+        const there = Netlink.open(peer.namespace)
+        try {
+          there.setLink(link.peer, { up: true })
+        } finally {
+          there.close()
+        }
       } else {
         this.setLink(link.peer, { up: true })
       }
