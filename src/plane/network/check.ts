@@ -1,9 +1,10 @@
+import { Netlink } from "../../kernel/netlink/netlink.ts"
 import type { Address } from "../../net/types.ts"
 import type { Attachment } from "./attachment.ts"
 import { NetworkError } from "./error.ts"
 import { everything, GATEWAY_MAC, gateways, macText } from "./gateway.ts"
 import type { NodeNamespace } from "./node-namespace.ts"
-import { familiesOf, openPodNamespace, podNetlink } from "./pod-interface.ts"
+import { familiesOf, openPodNamespace } from "./pod-interface.ts"
 
 /** What is expected besides what the attachment's record says. */
 export interface Expectation {
@@ -36,7 +37,7 @@ export function checkAttachment(node: NodeNamespace, attachment: Attachment, exp
   const { handle, inode } = openPodNamespace(expected.netns, node)
   try {
     if (inode !== attachment.netnsInode) throw differ(`${expected.netns} is not the namespace that was attached`)
-    using netlink = podNetlink(handle)
+    using netlink = Netlink.open(handle)
     const link = netlink.link(ifname)
     if (link === undefined) throw differ(`${ifname} is gone`)
     if (link.peer !== ifindex) throw differ(`${ifname} is not the other end of ${hostName}`)

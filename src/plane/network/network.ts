@@ -1,4 +1,5 @@
 import { join } from "node:path"
+import { Netlink } from "../../kernel/netlink/netlink.ts"
 import type { Cluster } from "../../model/cluster.ts"
 import type { Address, Prefix } from "../../net/types.ts"
 import type { Forwarding } from "../plane.ts"
@@ -13,7 +14,7 @@ import { NodeNamespace } from "./node-namespace.ts"
 import { NodeSetup, type NodeSetupOptions, type SetupInput } from "./node-setup.ts"
 import { PeerNumbers, peersOf } from "./peers.ts"
 import { PodAddresses } from "./pod-addresses.ts"
-import { configurePodEnd, createPair, familiesOf, openPodNamespace, podNetlink, raiseHostEnd } from "./pod-interface.ts"
+import { configurePodEnd, createPair, familiesOf, openPodNamespace, raiseHostEnd } from "./pod-interface.ts"
 
 export interface NodeNetworkOptions extends NodeSetupOptions {
   /** Path of the node's network namespace; undefined: the one this process runs in. */
@@ -136,7 +137,7 @@ export class NodeNetwork {
     const cluster = this.#ready()
     const { handle, inode } = openPodNamespace(netns, this.#namespace)
     try {
-      using netlink = podNetlink(handle)
+      using netlink = Netlink.open(handle)
       if (netlink.link(ifname) !== undefined)
         throw new NetworkError(
           "interface",

@@ -1,8 +1,8 @@
 import type { Link } from "../../kernel/netlink/link.ts"
 import { NetworkError } from "./error.ts"
 import { GATEWAY_MAC, NODE_MAC } from "./gateway.ts"
-import { IPV6_LEAST } from "./mtu.ts"
 import type { NodeNamespace, Settings } from "./node-namespace.ts"
+import { raise } from "./pod-interface.ts"
 
 /** The node routes its pods' addresses into the first of this pair; a program at its egress judges and delivers. */
 export const HEDDLE0 = "heddle0"
@@ -119,9 +119,8 @@ function settle(node: NodeNamespace, name: string, mtu: number): void {
   const link = linkNamed(node, name)
   if (link.noarp && link.mtu === mtu && link.up) return
   node.set(nodeSettings([name], []))
-  // Below IPv6's least MTU the kernel takes IPv6 from the link, and with it the setting.
-  const quiet = mtu >= IPV6_LEAST ? ({ ipv6AddressGeneration: "none" } as const) : {}
-  node.netlink.setLink(link.index, { noarp: true, mtu, ...quiet, up: true })
+  node.netlink.setLink(link.index, { noarp: true, mtu })
+  raise(node.netlink, link.index)
 }
 
 function linkNamed(node: NodeNamespace, name: string): Link {

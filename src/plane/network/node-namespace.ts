@@ -1,4 +1,3 @@
-import { statSync } from "node:fs"
 import {
   currentNamespacePath,
   inNamespace,
@@ -7,7 +6,7 @@ import {
   openNamespace,
 } from "../../kernel/namespace.ts"
 import { Netlink } from "../../kernel/netlink/netlink.ts"
-import { getSysctl, setSysctl } from "../../kernel/sysctl.ts"
+import { getSysctl, inInitialNamespace, setSysctl } from "../../kernel/sysctl.ts"
 import { NetworkError } from "./error.ts"
 
 /** Settings under `net.`, by their names; undefined leaves one as it is. */
@@ -21,20 +20,20 @@ export class NodeNamespace {
   readonly netlink: Netlink
 
   /**
-   * `path`: default the one this process runs in. The machine's own namespace (that of process 1) is refused unless
+   * `path`: default the one this process runs in. The machine's own namespace is refused unless
    * `evenInitial`: an agent on a real node may manage it, a lab never.
    */
   constructor(path: string = currentNamespacePath, evenInitial = false) {
     this.path = path
     this.inode = namespaceInode(path)
-    if (!evenInitial && this.inode === statSync("/proc/1/ns/net").ino)
-      throw new NetworkError(
-        "invalidConfiguration",
-        `Cannot use ${path} as the node's network: it is the machine's own namespace`,
-        "Set netns to another one; on a real node, allow the machine's own explicitly",
-      )
     this.handle = openNamespace(path)
     try {
+      if (!evenInitial && inNamespace(this.handle, inInitialNamespace))
+        throw new NetworkError(
+          "invalidConfiguration",
+          `Cannot use ${path} as the node's network: it is the machine's own namespace`,
+          "Set netns to another one; on a real node, allow the machine's own explicitly",
+        )
       this.netlink = Netlink.open(this.handle)
     } catch (error) {
       this.handle.close()

@@ -1,6 +1,7 @@
 import { isKernelError } from "../../kernel/error.ts"
 import { inNamespace, type NamespaceHandle, namespaceInode, openNamespace } from "../../kernel/namespace.ts"
-import { Netlink } from "../../kernel/netlink/netlink.ts"
+import type { Netlink } from "../../kernel/netlink/netlink.ts"
+import { inInitialNamespace } from "../../kernel/sysctl.ts"
 import { familyOf } from "../../net/address.ts"
 import type { Address, Family } from "../../net/types.ts"
 import { NetworkError } from "./error.ts"
@@ -33,26 +34,21 @@ export function openPodNamespace(path: string, node: NodeNamespace): { handle: N
       { cause: error },
     )
   }
-  if (inode !== node.inode && inode !== namespaceInode("/proc/1/ns/net")) return { handle, inode }
-  handle.close()
-  throw new NetworkError(
-    "invalidEnvironment",
-    `Cannot attach: CNI_NETNS ${path} is the node's own network namespace`,
-    "Pods with hostNetwork are not attached by CNI",
-  )
-}
-
-/** A route socket in the pod; throws `NetworkError` when what was opened is no network namespace. */
-export function podNetlink(handle: NamespaceHandle): Netlink {
   try {
-    return Netlink.open(handle)
-  } catch (error) {
-    if (!isKernelError(error, "EINVAL")) throw error
+    if (inode !== node.inode && !inNamespace(handle, inInitialNamespace)) return { handle, inode }
     throw new NetworkError(
       "invalidEnvironment",
-      `Cannot attach: CNI_NETNS ${handle.path} is no network namespace`,
+      `Cannot attach: CNI_NETNS ${path} is the node's own network namespace`,
+      "Pods with hostNetwork are not attached by CNI",
+    )
+  } catch (cause) {
+    handle.close()
+    if (!isKernelError(cause, "EINVAL")) throw cause
+    throw new NetworkError(
+      "invalidEnvironment",
+      `Cannot attach: CNI_NETNS ${path} is no network namespace`,
       "CNI_NETNS names a file such as /proc/PID/ns/net or a bind mount of one",
-      { cause: error },
+      { cause },
     )
   }
 }
@@ -92,7 +88,7 @@ export function raiseHostEnd(node: NodeNamespace, ifindex: number, name: string)
     [`net.ipv6.conf.${name}.accept_ra`]: 0,
     [`net.ipv6.conf.${name}.forwarding`]: 1,
   })
-  node.netlink.setLink(ifindex, { ipv6AddressGeneration: "none", up: true })
+  raise(node.netlink, ifindex)
 }
 
 /** Gives the pod's end its addresses and routes and brings it, and `lo`, up. */
@@ -110,7 +106,7 @@ export function configurePodEnd(handle: NamespaceHandle, netlink: Netlink, wante
   if (link === undefined) throw interfaceError(ifname, new Error("it is gone already"))
   if (lo !== undefined && !lo.up) netlink.setLink(lo.index, { up: true })
   const ifindex = link.index
-  netlink.setLink(ifindex, { ipv6AddressGeneration: "none", up: true })
+  raise(netlink, ifindex)
   for (const address of addresses) {
     const prefixLength = familyOf(address) === 4 ? 32 : 128
     netlink.addAddress({ ifindex, address, prefixLength, noDad: true, noPrefixRoute: true })
@@ -121,6 +117,17 @@ export function configurePodEnd(handle: NamespaceHandle, netlink: Netlink, wante
     if (family === 4) netlink.addRoute({ destination: hostPrefix(gateway), ifindex, scope: "link" })
     netlink.addRoute({ destination: everything[family], gateway, ifindex, onlink: true })
   }
+}
+
+/** Two requests: within one the kernel brings the link up first, and with it an address of its own making. */
+export function raise(netlink: Netlink, ifindex: number): void {
+  try {
+    netlink.setLink(ifindex, { ipv6AddressGeneration: "none" })
+  } catch (error) {
+    // No IPv6 on this link: its MTU is below 1280, or the kernel has none.
+    if (!isKernelError(error, "EAFNOSUPPORT")) throw error
+  }
+  netlink.setLink(ifindex, { up: true })
 }
 
 export function familiesOf(addresses: readonly Address[]): readonly Family[] {
