@@ -181,7 +181,7 @@ export const flags: Readonly<Record<string, Readonly<Record<string, readonly [nu
     none: [0, "no way known"],
     local: [1, "redirect to the interface `hop`"],
     overlay: [2, "tunnel to node number `hop`"],
-    stack: [3, "the node's own stack goes on"],
+    stack: [3, "the node's own stack goes on; `hop` 1: the node itself, 0: beyond it"],
     native: [4, "uplink, next hop node number `hop`"],
   },
   LiveFlag: {
@@ -349,9 +349,11 @@ export const structs: Readonly<Record<string, Struct>> = {
     fields: {
       timer: "bpf_timer",
       shard: ["u32", "to be swept next"],
-      swept: ["u32", "rounds done"],
+      rounds: ["u32", "whole rounds done"],
       live: ["u64", "flows counted in the last whole round"],
       counting: ["u64", "counted in this round"],
+      jiffies: ["u64", "jiffies64 at the last tick"],
+      time: ["u64", "CLOCK_MONOTONIC in ns at the last tick"],
     },
   },
 }

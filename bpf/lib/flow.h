@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/* The record of a flow: its key, its life, and judging it. */
+#pragma once
+#include "deliver.h"
+#include "fragment.h"
+
+/* What one packet's way through a program shares. */
+struct context {
+	struct packet packet;
+	struct flow_key key;
+	struct verdict verdict;
+	const struct live *word; /* read once: both ends are judged by one generation */
+	__u32 generation;
+	__u32 hook;
+	__u32 now; /* jiffies, low half */
+	bool source_high; /* the packet's source is the high end of the key */
+	bool node_socket; /* sent by a socket of this node */
+};
+
+static __always_inline __u32 side_of(const struct context *c)
+{
+	return c->generation & 1;
+}
+
+static __always_inline bool is_error(const struct packet *p)
+{
+	if (p->family == 4)
+		return p->icmp_type == ICMP_UNREACHABLE || p->icmp_type == ICMP_SOURCE_QUENCH ||
+		       p->icmp_type == ICMP_TIME_EXCEEDED_MESSAGE || p->icmp_type == ICMP_PARAMETER;
+	return p->icmp_type >= 1 && p->icmp_type <= ICMP6_ERROR_LAST;
+}
+
+/*
+ * Makes the key of both directions. ICMP: an echo's identifier stands in both ports, and the key says which end asks, so
+ * that a request never passes as the answer of another; other messages are one way.
+ */
+static __always_inline void make_key(const struct packet *p, struct flow_key *key, bool *source_high)
+{
+	__u16 source_port = p->source_port, destination_port = p->destination_port;
+	bool high;
+
+	*(__u64 *)&key->low_port = 0;
+	key->protocol = p->protocol;
+	if (is_icmp(p->protocol)) {
+		bool ask = p->icmp_type == (p->family == 4 ? ICMP_ECHO_REQUEST : ICMP6_ECHO_ASK);
+		bool answer = p->icmp_type == (p->family == 4 ? ICMP_ECHO_REPLY : ICMP6_ECHO_ANSWER);
+
+		high = p->source[0] != p->destination[0] ? p->source[0] > p->destination[0] : p->source[1] > p->destination[1];
+		if (ask || answer) {
+			key->kind = high == ask ? FLOW_KIND_ECHO_FROM_HIGH : FLOW_KIND_ECHO_FROM_LOW;
+			destination_port = source_port;
+		} else {
+			key->kind = high ? FLOW_KIND_ICMP_FROM_HIGH : FLOW_KIND_ICMP_FROM_LOW;
+			source_port = destination_port;
+		}
+	} else if (p->source[1] != p->destination[1]) {
+		high = p->source[1] > p->destination[1];
+	} else if (p->source[0] != p->destination[0]) {
+		high = p->source[0] > p->destination[0];
+	} else {
+		high = source_port > destination_port;
+	}
+	__builtin_memcpy(key->low, high ? p->destination : p->source, 16);
+	__builtin_memcpy(key->high, high ? p->source : p->destination, 16);
+	key->low_port = high ? destination_port : source_port;
+	key->high_port = high ? source_port : destination_port;
+	*source_high = high;
+}
+
+static __always_inline void *shard_of(const struct flow_key *key)
+{
+	const __u64 *word = (const void *)key;
+	__u64 mix = word[1] ^ word[3] ^ (word[0] + word[2]) ^ word[4] * 0x9e3779b97f4a7c15ull;
+	__u32 shard;
+
+	mix *= 0x9e3779b97f4a7c15ull;
+	shard = mix >> 58;
+	_Static_assert(FLOW_SHARDS == 64, "a shard's number has six bits");
+	return bpf_map_lookup_elem(&flows, &shard);
+}
+
+static __always_inline bool is_past(__u32 expires, __u32 now)
+{
+	return (__s32)(now - expires) > 0;
+}
+
+/* Takes a flow out of the half-open count, once. */
+static __always_inline void close_half_open(struct flow *flow)
+{
+	__u32 number = flow->source_endpoint ? flow->source_endpoint : flow->destination_endpoint;
+	__u32 *count;
+
+	if (!(__sync_fetch_and_and(&flow->flags, ~FLOW_FLAG_HALF_OPEN) & FLOW_FLAG_HALF_OPEN))
+		return;
+	count = bpf_map_lookup_elem(&half_open, &number);
+	if (count)
+		__sync_fetch_and_add(count, -1);
+}
+
+static __always_inline void write_ends(struct flow *flow, const struct end *source, const struct end *destination)
+{
+	flow->source_hop = source->hop;
+	flow->source_hop_kind = source->hop_kind;
+	flow->destination_hop = destination->hop;
+	flow->destination_hop_kind = destination->hop_kind;
+	flow->source_endpoint = source->endpoint;
+	flow->destination_endpoint = destination->endpoint;
+}
+
+/*
+ * Judges a record again under c->generation, in its original orientation, whichever way the packet goes. A new deny
+ * marks it; a later generation that allows it takes the mark away. Returns REASON_NONE or why not.
+ */
+static __noinline int judge_again(struct __sk_buff *skb, struct context *c, struct flow *flow)
+{
+	const struct live *word = c->word;
+	const struct flow_key *key = &c->key;
+	bool high = flow->flags & FLOW_FLAG_SOURCE_IS_HIGH;
+	struct end source, destination;
+	struct packet first;
+	int reason;
+
+	__builtin_memset(&first, 0, sizeof(first));
+	__builtin_memcpy(first.source, high ? key->high : key->low, 16);
+	__builtin_memcpy(first.destination, high ? key->low : key->high, 16);
+	first.source_port = high ? key->high_port : key->low_port;
+	first.destination_port = high ? key->low_port : key->high_port;
+	first.protocol = key->protocol;
+	if (is_icmp(key->protocol))
+		first.destination_port = (__u16)flow->icmp_type << 8 | flow->icmp_code;
+	resolve_end(first.source, c->packet.family, side_of(c), word, &source);
+	resolve_end(first.destination, c->packet.family, side_of(c), word, &destination);
+	if (flow->flags & FLOW_FLAG_NODE_SOURCE) {
+		source.hop_kind = HOP_KIND_STACK;
+		source.hop = 1;
+		source.socket = true;
+	}
+	reason = judge(side_of(c), &c->verdict, &first, &source, &destination);
+	if (reason == REASON_NONE)
+		__sync_fetch_and_and(&flow->flags, ~FLOW_FLAG_DENIED);
+	else
+		__sync_fetch_and_or(&flow->flags, FLOW_FLAG_DENIED);
+	write_ends(flow, &source, &destination);
+
+	bool changed = flow->source_outcome != c->verdict.source_outcome || flow->destination_outcome != c->verdict.destination_outcome;
+
+	flow->source_outcome = c->verdict.source_outcome;
+	flow->destination_outcome = c->verdict.destination_outcome;
+	/* Last: another CPU that sees the generation must see the mark (both are in one line of memory, stores in order). */
+	barrier();
+	flow->generation = c->generation;
+	if (changed)
+		tell_flow(key, flow, EVENT_KIND_FLOW_JUDGED, c->hook, skb->ifindex, c->packet.tcp_flags);
+	return reason;
+}
+
+/* How long a flow lives on from a packet of it, in ticks. */
+static __always_inline __u32 lifetime(const struct live *word, __u8 protocol, __u32 flags)
+{
+	const __u32 closed = FLOW_FLAG_FIN_SOURCE | FLOW_FLAG_FIN_DESTINATION;
+
+	if (like_tcp(protocol)) {
+		if (flags & FLOW_FLAG_RESET || (flags & closed) == closed)
+			return word->timeouts[TIMEOUT_TCP_CLOSING];
+		return word->timeouts[flags & FLOW_FLAG_ESTABLISHED ? TIMEOUT_TCP_ESTABLISHED : TIMEOUT_TCP_SYN];
+	}
+	if (is_icmp(protocol))
+		return word->timeouts[TIMEOUT_ICMP];
+	return word->timeouts[flags & FLOW_FLAG_ESTABLISHED ? TIMEOUT_UDP_REPLIED : TIMEOUT_UDP];
+}
+
+/* What a packet changes in the state of its record. */
+static __always_inline __u32 advance(struct flow *flow, const struct packet *p, bool forward)
+{
+	__u32 flags = flow->flags, next = flags;
+
+	if (!forward)
+		next |= FLOW_FLAG_REPLY_SEEN;
+	if (like_tcp(p->protocol)) {
+		if (p->tcp_flags & TCP_FIN)
+			next |= forward ? FLOW_FLAG_FIN_SOURCE : FLOW_FLAG_FIN_DESTINATION;
+		if (p->tcp_flags & TCP_RST)
+			next |= FLOW_FLAG_RESET;
+		else
+			/* A forged reset must not end what goes on. */
+			next &= ~FLOW_FLAG_RESET;
+		if (forward && flags & FLOW_FLAG_REPLY_SEEN && (p->tcp_flags & (TCP_SYN | TCP_RST | TCP_ACK)) == TCP_ACK)
+			next |= FLOW_FLAG_ESTABLISHED;
+	} else if (!forward) {
+		next |= FLOW_FLAG_ESTABLISHED;
+	}
+	if (next != flags) {
+		if (next & ~flags)
+			__sync_fetch_and_or(&flow->flags, next & ~flags);
+		if (flags & ~next)
+			__sync_fetch_and_and(&flow->flags, ~(flags & ~next));
+		if (next & ~flags & FLOW_FLAG_ESTABLISHED)
+			close_half_open(flow);
+	}
+	return next;
+}
+
+/* Counts a packet of a record and keeps the record alive. */
+static __always_inline void touch(struct __sk_buff *skb, struct context *c, struct flow *flow, bool forward)
+{
+	__u32 flags = advance(flow, &c->packet, forward);
+	__u32 segments = skb->gso_segs;
+
+	flow->expires = c->now + lifetime(c->word, c->packet.protocol, flags);
+	__sync_fetch_and_add(&flow->packets[forward ? 0 : 1], segments ? segments : 1);
+	__sync_fetch_and_add(&flow->bytes[forward ? 0 : 1], skb->len - ETH_HLEN);
+}
+
+/* Makes the record of a judged flow whose first packet this is, in place of a stale one if there is one. */
+static __noinline int make_record(struct __sk_buff *skb, struct context *c, const struct end *source, const struct end *destination,
+				  bool reversed)
+{
+	const struct live *word = c->word;
+	const __u32 hook = c->hook;
+	const struct packet *p = &c->packet;
+	__u32 number = source->endpoint ? source->endpoint : destination->endpoint;
+	__u32 *count = bpf_map_lookup_elem(&half_open, &number);
+	void *shard = shard_of(&c->key);
+	struct flow flow, *stale;
+	__u32 segments = skb->gso_segs;
+	int error;
+
+	if (!shard || !count)
+		return REASON_INTERNAL;
+	stale = bpf_map_lookup_elem(shard, &c->key);
+	if (stale) {
+		close_half_open(stale);
+		tell_flow(&c->key, stale, EVENT_KIND_FLOW_END, hook, skb->ifindex, p->tcp_flags);
+	}
+	__builtin_memset(&flow, 0, sizeof(flow));
+	flow.generation = c->generation;
+	flow.flags = (c->source_high != reversed ? FLOW_FLAG_SOURCE_IS_HIGH : 0) | (source->endpoint ? FLOW_FLAG_JUDGES_SOURCE : 0) |
+		     (destination->endpoint ? FLOW_FLAG_JUDGES_DESTINATION : 0) | (c->node_socket && !reversed ? FLOW_FLAG_NODE_SOURCE : 0);
+	if (like_tcp(p->protocol) && !(p->tcp_flags & TCP_SYN && !(p->tcp_flags & TCP_ACK)))
+		/* The handshake was before our time. */
+		flow.flags |= FLOW_FLAG_PICKED | FLOW_FLAG_ESTABLISHED;
+	else if (*count >= word->half_open_limit)
+		return REASON_HALF_OPEN_LIMIT;
+	else
+		flow.flags |= FLOW_FLAG_HALF_OPEN;
+	if (reversed)
+		flow.flags |= FLOW_FLAG_REPLY_SEEN;
+	write_ends(&flow, source, destination);
+	flow.source_outcome = c->verdict.source_outcome;
+	flow.destination_outcome = c->verdict.destination_outcome;
+	flow.icmp_type = p->icmp_type;
+	flow.icmp_code = p->icmp_code;
+	flow.created = bpf_ktime_get_coarse_ns();
+	flow.expires = c->now + lifetime(word, p->protocol, flow.flags);
+	flow.packets[reversed] = segments ? segments : 1;
+	flow.bytes[reversed] = skb->len - ETH_HLEN;
+	error = bpf_map_update_elem(shard, &c->key, &flow, stale ? BPF_ANY : BPF_NOEXIST);
+	if (error == -17) /* EEXIST: another CPU made it from another packet of the flow */
+		return REASON_NONE;
+	if (error)
+		return REASON_FLOW_TABLE_FULL;
+	if (flow.flags & FLOW_FLAG_HALF_OPEN)
+		__sync_fetch_and_add(count, 1);
+	tell_flow(&c->key, &flow, EVENT_KIND_FLOW_START, hook, skb->ifindex, p->tcp_flags);
+	return REASON_NONE;
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/* Whether a packet may come from where it came from (docs/design.md, 4.1). */
+#pragma once
+#include "flow.h"
+
+/* Whether the frame came through the tunnel from `node`. */
+__noinline int came_from_node(struct __sk_buff *skb, __u32 number)
+{
+	struct node *node = bpf_map_lookup_elem(&nodes, &number);
+	struct bpf_tunnel_key tunnel;
+	__u64 outer[2], address[2];
+
+	if (!node || !node->valid)
+		return false;
+	if (bpf_skb_get_tunnel_key(skb, &tunnel, sizeof(tunnel), overlay_family == 6 ? BPF_F_TUNINFO_IPV6 : 0))
+		return false;
+	if (overlay_family == 6) {
+		__builtin_memcpy(outer, tunnel.remote_ipv6, 16);
+	} else {
+		outer[0] = 0;
+		outer[1] = mapped4(bpf_htonl(tunnel.remote_ipv4));
+	}
+	__builtin_memcpy(address, node->address, 16);
+	return same_address(outer, address);
+}
+
+/*
+ * Number of the node whose outer address sent this frame, or 0: for an inner source that is nothing known yet, which
+ * must come from one of the nodes all the same.
+ */
+__noinline __u32 sending_node(struct __sk_buff *skb)
+{
+	struct bpf_tunnel_key tunnel;
+	struct addr_value *value;
+	__u64 outer[2];
+
+	if (bpf_skb_get_tunnel_key(skb, &tunnel, sizeof(tunnel), overlay_family == 6 ? BPF_F_TUNINFO_IPV6 : 0))
+		return 0;
+	if (overlay_family == 6) {
+		__builtin_memcpy(outer, tunnel.remote_ipv6, 16);
+	} else {
+		outer[0] = 0;
+		outer[1] = mapped4(bpf_htonl(tunnel.remote_ipv4));
+	}
+	value = bpf_map_lookup_elem(&addrs, outer);
+	if (!value || !(value->flags & ADDRESS_FLAG_NODE) || !came_from_node(skb, value->node))
+		return 0;
+	return value->node;
+}
+
+/* Quick form for a packet of a record: whether the sending end, as the record has it, may arrive here. */
+static __always_inline bool arrives_right(struct __sk_buff *skb, __u32 hook, __u32 kind, __u32 hop, bool node_source, bool node_socket)
+{
+	switch (hook) {
+	case HOOK_POD:
+		return kind == HOP_KIND_LOCAL && hop == skb->ifindex;
+	case HOOK_OVERLAY:
+		return kind == HOP_KIND_OVERLAY && came_from_node(skb, hop);
+	case HOOK_UPLINK:
+		return (kind == HOP_KIND_STACK && hop == 0) || (routing == ROUTING_NATIVE && kind == HOP_KIND_NATIVE);
+	default:
+		return kind == HOP_KIND_STACK && (!node_source || node_socket);
+	}
+}
+
+/* Full form: whether the packet's source may arrive at this hook. Returns REASON_NONE or why not. */
+static __always_inline int check_source(struct __sk_buff *skb, struct context *c, __u32 hook, struct end *source)
+{
+	switch (hook) {
+	case HOOK_POD: {
+		__u32 ifindex = skb->ifindex;
+		__u32 *number = bpf_map_lookup_elem(&endpoint_by_ifindex, &ifindex);
+
+		if (!number)
+			return REASON_NOT_READY;
+		c->verdict.source_endpoint = *number;
+		return source->endpoint == *number ? REASON_NONE : REASON_SPOOFED_SOURCE;
+	}
+	case HOOK_OVERLAY:
+		if (source->hop_kind == HOP_KIND_OVERLAY)
+			return came_from_node(skb, source->hop) ? REASON_NONE : REASON_OVERLAY_SOURCE;
+		if (!source->known && source->flags & ADDRESS_FLAG_UNKNOWN) {
+			__u32 number = sending_node(skb);
+
+			source->hop = number;
+			source->hop_kind = HOP_KIND_OVERLAY;
+			return number ? REASON_NONE : REASON_OVERLAY_SOURCE;
+		}
+		return REASON_OVERLAY_SOURCE;
+	case HOOK_UPLINK:
+		if (source->hop_kind == HOP_KIND_STACK && source->hop == 0)
+			return REASON_NONE;
+		if (routing == ROUTING_NATIVE && (source->hop_kind == HOP_KIND_NATIVE || (!source->known && source->flags & ADDRESS_FLAG_UNKNOWN)))
+			return REASON_NONE;
+		return REASON_WRONG_INTERFACE;
+	default:
+		if (c->node_socket) {
+			source->hop_kind = HOP_KIND_STACK;
+			source->hop = 1;
+			source->socket = true;
+			return REASON_NONE;
+		}
+		/* What pods send is handed over at their own hooks and never comes back through the stack. */
+		if (source->known && !(source->flags & (ADDRESS_FLAG_NODE | ADDRESS_FLAG_SELF)))
+			return REASON_WRONG_INTERFACE;
+		return REASON_NONE;
+	}
+}
