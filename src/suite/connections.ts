@@ -33,7 +33,7 @@ export class ConnectionTracker {
 }
 
 /** Who asks whom for what: a probe without what it expects. */
-function probeKey(raw: JsonObject): string {
+export function probeKey(raw: JsonObject): string {
   const { from, to, protocol, port, sourcePort, icmpType, icmpCode, family, via } = raw
   return JSON.stringify([from, to, protocol, port, sourcePort, icmpType, icmpCode, family, via])
 }

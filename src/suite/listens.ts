@@ -3,7 +3,7 @@ import type { Manifest } from "./format.ts"
 import { listAt, textAt, valueAt } from "./manifest.ts"
 import type { Listen, ResolvedProbe } from "./state.ts"
 
-/** Annotation on Pods and Nodes with further ports to listen on, e.g. `8080/TCP,53/UDP`; TCP where no protocol is named. */
+/** Annotation on Pods and Nodes with further ports to listen on, e.g. `8080/TCP,53/UDP` or `["80/TCP"]`; TCP where no protocol is named. */
 const LISTEN_ANNOTATION = "referee/listen"
 
 /** What the probes of a history ask of whom. */
@@ -47,7 +47,7 @@ function declared(object: Manifest["value"]): readonly Listen[] {
   const containers = [...listAt(object, "spec", "containers"), ...listAt(object, "spec", "initContainers")]
   const ports = containers.flatMap((container) => listAt(container, "ports"))
   const annotation = textAt(object, "metadata", "annotations", LISTEN_ANNOTATION) ?? ""
-  const texts = annotation.split(/[\s,;]+/).filter((text) => text !== "")
+  const texts = annotation.split(/[\s,;"[\]]+/).filter((text) => text !== "")
   return [
     ...ports.flatMap((port) => listen(valueAt(port, "containerPort"), textAt(port, "protocol"))),
     ...texts.flatMap((text) => {
