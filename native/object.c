@@ -50,7 +50,7 @@ static bool refuse(struct load *load, int error, const char *operation)
 	size_t length = load->verifier_log ? strnlen(load->verifier_log, VERIFIER_LOG_BYTES) : 0;
 	const char *tail = length > LOG_TAIL ? load->verifier_log + length - LOG_TAIL : load->verifier_log;
 	snprintf(log, sizeof(log), "%s%s%s", length ? tail : "", length ? "\n" : "", talk);
-	fail(load->env, error, log, "%s of %s", operation, load->file);
+	fail(load->env, error, log, "%s %s", operation, load->file);
 	return false;
 }
 
@@ -79,7 +79,7 @@ static bool open_object(struct load *load)
 	LIBBPF_OPTS(bpf_object_open_opts, options, .kernel_log_buf = load->verifier_log,
 		    .kernel_log_size = load->verifier_log ? VERIFIER_LOG_BYTES : 0);
 	load->object = bpf_object__open_file(load->file, &options);
-	return load->object ? true : refuse(load, errno, "open the BPF object");
+	return load->object ? true : refuse(load, errno, "open the BPF object in");
 }
 
 /* Writes one variable of .rodata before the load; its place comes from the BTF of the section. */
@@ -106,14 +106,14 @@ static bool set_constant(struct load *load, const char *name, const void *value,
 			if (variable->size != length || variable->offset + length > size) {
 				snprintf(talk, sizeof(talk), "the constant %s has %u bytes, %zu were given", name, variable->size,
 					 length);
-				return refuse(load, EINVAL, "set a constant");
+				return refuse(load, EINVAL, "set a constant of");
 			}
 			memcpy(data + variable->offset, value, length);
 			return true;
 		}
 	}
 	snprintf(talk, sizeof(talk), "there is no constant %s in .rodata", name);
-	return refuse(load, ENOENT, "set a constant");
+	return refuse(load, ENOENT, "set a constant of");
 }
 
 static bool set_constants(struct load *load)
@@ -144,7 +144,7 @@ static bool set_entries(struct load *load)
 		int error = map ? bpf_map__set_max_entries(map, get_int(load->env, pair(load, list, i, 1))) : -ENOENT;
 		if (error) {
 			snprintf(talk, sizeof(talk), "entries of the map %s", name);
-			return refuse(load, -error, "set the entries of a map");
+			return refuse(load, -error, "set the entries of a map of");
 		}
 	}
 	return true;
@@ -168,7 +168,7 @@ static bool set_pins(struct load *load)
 		get_text(env, answer, path, sizeof(path));
 		int error = bpf_map__set_pin_path(map, path);
 		if (error)
-			return refuse(load, -error, "set a pin path");
+			return refuse(load, -error, "set a pin path for");
 	}
 	return true;
 }
@@ -184,7 +184,7 @@ static bool read_template(struct load *load)
 	struct bpf_map *template = outer ? bpf_map__inner_map(outer) : NULL;
 	if (!template) {
 		snprintf(talk, sizeof(talk), "%s is no array of maps with a template in `values`", load->inner.outer);
-		return refuse(load, EINVAL, "read the template of the inner maps");
+		return refuse(load, EINVAL, "read the template of the inner maps of");
 	}
 	uint32_t entries = get_int(load->env, property(load, inner, "entries"));
 	load->inner.wanted = true;
@@ -222,7 +222,7 @@ static bool fill_inner(struct load *load)
 		if (fd >= 0)
 			close(fd);
 		if (error)
-			return refuse(load, -error, "make the inner maps");
+			return refuse(load, -error, "make the inner maps of");
 	}
 	return true;
 }
@@ -232,7 +232,7 @@ static bool add_part(struct load *load, napi_value list, const char *name, int f
 {
 	int own = fcntl(fd, F_DUPFD_CLOEXEC, 3);
 	if (own < 0)
-		return refuse(load, errno, "keep a descriptor");
+		return refuse(load, errno, "keep a descriptor of");
 	uint32_t at = 0;
 	napi_value part;
 	napi_create_object(load->env, &part);
@@ -269,7 +269,7 @@ static napi_value list_parts(struct load *load)
 static bool load_object(struct load *load)
 {
 	int error = bpf_object__load(load->object);
-	return error ? refuse(load, -error, "load the BPF object") : true;
+	return error ? refuse(load, -error, "load the BPF object in") : true;
 }
 
 /* bpfLoad(request): {programs: [{name, fd}], maps: [{name, fd}]} */

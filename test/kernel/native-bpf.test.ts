@@ -82,7 +82,7 @@ describe("loadObject", () => {
     const error = thrown(() => loadObject({ file: ground.compile("native-refused.bpf.c"), layout: "test" }))
     expect(error.code).toBe("EACCES")
     expect(error.message).toMatch(
-      /^Cannot load the BPF object of .*native-refused\.bpf\.o: Permission denied \(EACCES\)/,
+      /^Cannot load the BPF object in .*native-refused\.bpf\.o: Permission denied \(EACCES\)/,
     )
     expect(error.log).toMatch(/invalid (mem|access|bpf_context)/)
     expect(error.log).toContain("careless")
