@@ -1,0 +1,36 @@
+import type { Match } from "../../model/policy.ts"
+import { parsePrefix } from "../../net/prefix.ts"
+
+const IS_ENDPOINT: Match = { kind: "is", what: "endpoint" }
+const IS_NODE: Match = { kind: "is", what: "node" }
+const IS_LOCAL_NODE: Match = { kind: "is", what: "localNode" }
+const IS_OUTSIDE: Match = { kind: "is", what: "outside" }
+const CLUSTER: Match = { kind: "or", of: [IS_ENDPOINT, IS_NODE] }
+
+/**
+ * Cilium's entities (`pkg/policy/api/entity.go`) as predicates. `init`, `health`, `unmanaged` and `ingress` are identities that nothing has
+ * here: every pod is judged from its first packet, and there are no probes or proxies with addresses of their own.
+ */
+const entities: Readonly<Record<string, Match>> = {
+  all: { kind: "any" },
+  world: IS_OUTSIDE,
+  "world-ipv4": { kind: "and", of: [IS_OUTSIDE, { kind: "cidr", prefixes: [parsePrefix("0.0.0.0/0")] }] },
+  "world-ipv6": { kind: "and", of: [IS_OUTSIDE, { kind: "cidr", prefixes: [parsePrefix("::/0")] }] },
+  cluster: CLUSTER,
+  "cluster-mesh": CLUSTER,
+  host: IS_LOCAL_NODE,
+  "remote-node": { kind: "and", of: [IS_NODE, { kind: "not", of: IS_LOCAL_NODE }] },
+  init: { kind: "none" },
+  health: { kind: "none" },
+  unmanaged: { kind: "none" },
+  ingress: { kind: "none" },
+  none: { kind: "none" },
+}
+
+/** Entities that may be written in `fromEntities` and `toEntities`. */
+export const entityNames: readonly string[] = [...Object.keys(entities), "kube-apiserver"]
+
+/** The predicate of an entity; `none` for one that nothing here can be. */
+export function entityMatch(name: string): Match {
+  return (Object.hasOwn(entities, name) ? entities[name] : undefined) ?? { kind: "none" }
+}
