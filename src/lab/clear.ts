@@ -15,15 +15,20 @@ const GRACE_MS = 400
 /**
  * Takes away everything of a lab, whatever state it was left in: the processes in its namespaces, what is mounted in its
  * directory, its namespaces with all their links, routes and programs, and the directory. Only processes that are in a
- * namespace of the lab are ended, so a number that was given to a stranger meanwhile never matters.
+ * namespace of the lab, or began when the lab's record says, are ended: a number given to a stranger meanwhile never matters.
  */
 export async function clearLab(paths: LabPaths): Promise<void> {
   if (!existsSync(paths.root)) return
+  const record = readRecord(paths)
+  // A process that was started but is not in its namespace yet is known by number and start time alone.
+  const recorded = [record?.responder, ...(record?.nodes ?? []).map((node) => node.agent)].filter(
+    (id) => id !== undefined,
+  )
   for (let round = 0; ; round++) {
     const inodes = new Set(
       list(paths.namespaces).flatMap((name) => mountedNamespace(join(paths.namespaces, name)) ?? []),
     )
-    const processes = processesIn(inodes)
+    const processes = [...processesIn(inodes), ...recorded.filter(isAlive)]
     if (processes.length === 0 || round === 3) break
     await endProcesses(processes, GRACE_MS)
   }

@@ -194,24 +194,40 @@ export function requireRoot(): void {
   )
 }
 
-/** Runs `work`; when it fails, or when the process is told to end meanwhile, `undo` runs before anything else. */
-export async function undoneByFailure<T>(work: () => Promise<T>, undo: () => Promise<void>): Promise<T> {
-  let interrupted = false
+/**
+ * Runs `undo` and ends the process when it is told to end (Ctrl-C, SIGTERM, a closed terminal). Returns how to stop
+ * listening.
+ */
+export function onEndSignal(undo: () => Promise<void>): () => void {
+  let ending = false
   const end = (signal: NodeJS.Signals): void => {
-    if (interrupted) return
-    interrupted = true
+    if (ending) return
+    ending = true
     void undo().finally(() => process.exit(128 + constants.signals[signal]))
   }
   const signals: readonly NodeJS.Signals[] = ["SIGINT", "SIGTERM", "SIGHUP"]
   for (const signal of signals) process.on(signal, end)
+  return () => {
+    // Once the end is under way nothing calls it off.
+    if (!ending) for (const signal of signals) process.off(signal, end)
+  }
+}
+
+/** Runs `work`; when it fails, or when the process is told to end meanwhile, `undo` runs before anything else. */
+export async function undoneByFailure<T>(work: () => Promise<T>, undo: () => Promise<void>): Promise<T> {
+  let ending = false
+  const forget = onEndSignal(async () => {
+    ending = true
+    await undo()
+  })
   try {
     return await work()
   } catch (error) {
-    // Interrupted work fails when its ground is taken away; the exit is under way.
-    if (interrupted) return await new Promise<T>(() => undefined)
+    // Work whose ground is taken away fails; the exit is under way.
+    if (ending) return await new Promise<T>(() => undefined)
     await undo()
     throw error
   } finally {
-    for (const signal of signals) process.off(signal, end)
+    forget()
   }
 }

@@ -1,22 +1,13 @@
+import { nodeToModel, podAddresses } from "../dialect/kubernetes/index.ts"
 import { familyOf } from "../net/address.ts"
 import { parsePrefix } from "../net/prefix.ts"
 import type { Address, Family, Prefix } from "../net/types.ts"
-import { AddressPlan, nodeAddresses, nodePodPrefixes, podAddresses } from "../suite/addresses.ts"
+import { AddressPlan } from "../suite/addresses.ts"
 import type { JsonObject, Manifest } from "../suite/format.ts"
-import {
-  kindOf,
-  listAt,
-  manifestKey,
-  nameOf,
-  namespaceOf,
-  objectAt,
-  textAt,
-  valueAt,
-  withValue,
-} from "../suite/manifest.ts"
-import type { Listen } from "../suite/state.ts"
+import { listensOf } from "../suite/listens.ts"
+import { kindOf, manifestKey, nameOf, namespaceOf, objectAt, textAt, valueAt, withValue } from "../suite/manifest.ts"
 import { isController, podsOf } from "../suite/workloads.ts"
-import { portProtocols, portsOf } from "./ports.ts"
+import { egressPorts } from "./outside-ports.ts"
 import { type LabNode, type LabPod, type LabState, podKey } from "./state.ts"
 
 export interface PlanOptions {
@@ -47,7 +38,7 @@ export function planLab(manifests: readonly Manifest[], options: PlanOptions): L
     const host = nodes.get(node)
     if (host === undefined)
       throw new Error(`Cannot place a pod: there is no node ${node}. Name one of ${names.join(", ")}`)
-    const pod = placedPod(manifest.value, host)
+    const pod = placedPod(manifest, host)
     if (pods.has(podKey(pod))) {
       throw new Error(`Cannot make the pod ${podKey(pod)}: two manifests make a pod of that name. Rename one of them`)
     }
@@ -71,34 +62,12 @@ export function planLab(manifests: readonly Manifest[], options: PlanOptions): L
   }
 }
 
-/** On what the hosts outside answer: HTTP, HTTPS and DNS, and every port that an egress rule names (of a range the first 16). */
-function egressPorts(objects: readonly JsonObject[]): Listen[] {
-  const found = new Map<string, Listen>()
-  const add = (name: string, first: number, last: number): void => {
-    const protocol = portProtocols[name]
-    if (protocol === undefined) return
-    for (let port = first; port <= Math.min(last, first + 15); port++)
-      found.set(`${port}/${protocol}`, { protocol, port })
-  }
-  for (const port of [53, 80, 443]) add("TCP", port, port)
-  add("UDP", 53, 53)
-  for (const rule of objects.filter((o) => kindOf(o) === "NetworkPolicy").flatMap((o) => listAt(o, "spec", "egress"))) {
-    for (const entry of listAt(rule, "ports")) {
-      const port = valueAt(entry, "port")
-      const last = valueAt(entry, "endPort")
-      if (typeof port === "number")
-        add(textAt(entry, "protocol") ?? "TCP", port, typeof last === "number" ? last : port)
-    }
-  }
-  return [...found.values()]
-}
-
 function planNodes(
   objects: readonly Manifest[],
   pods: readonly JsonObject[],
   options: PlanOptions,
 ): Map<string, LabNode> {
-  const stated = new Map(objects.filter((m) => kindOf(m.value) === "Node").map((m) => [nameOf(m.value), m.value]))
+  const stated = new Map(objects.filter((m) => kindOf(m.value) === "Node").map((m) => [nameOf(m.value), m]))
   const names = new Set<string>(stated.keys())
   for (const pod of pods) {
     const node = textAt(pod, "spec", "nodeName")
@@ -107,18 +76,19 @@ function planNodes(
   const wanted = options.nodes ?? (names.size > 0 ? names.size : 2)
   for (let number = 1; names.size < wanted; number++) names.add(`node-${number}`)
   const ordered = [...names].sort((a, b) => (a.length === b.length ? (a < b ? -1 : 1) : a.length - b.length))
-  const addresses = new AddressPlan([...stated.values()].flatMap((node) => nodeAddresses(node)))
+  const addresses = new AddressPlan([...stated.values()].flatMap((node) => nodeToModel(node.value).addresses))
   const nodes = new Map<string, LabNode>()
   for (const [index, name] of ordered.entries()) {
     const own = stated.get(name)
     const number = index + 1
-    const given = own === undefined ? [] : nodeAddresses(own)
-    const ranges = own === undefined ? [] : nodePodPrefixes(own)
+    const known = own === undefined ? undefined : nodeToModel(own.value)
+    const given = known?.addresses ?? []
+    const ranges = known?.podPrefixes ?? []
     nodes.set(name, {
       name,
       addresses: given.length > 0 ? given : options.families.map((family) => addresses.node(name, number, family)),
       podPrefixes: ranges.length > 0 ? ranges : options.families.map((family) => podRange(number, family)),
-      listens: own === undefined ? [] : portsOf(own),
+      listens: own === undefined ? [] : listensOf([own]),
     })
   }
   return nodes
@@ -130,7 +100,8 @@ function podRange(number: number, family: Family): Prefix {
   return parsePrefix(`10.${244 + (number >> 8)}.${number & 255}.0/24`)
 }
 
-function placedPod(value: JsonObject, node: LabNode): LabPod {
+function placedPod(manifest: Manifest, node: LabNode): LabPod {
+  const { value } = manifest
   const hostNetwork = valueAt(value, "spec", "hostNetwork") === true
   return {
     namespace: namespaceOf(value),
@@ -138,7 +109,7 @@ function placedPod(value: JsonObject, node: LabNode): LabPod {
     node: node.name,
     addresses: hostNetwork ? node.addresses : podAddresses(value),
     hostNetwork,
-    listens: portsOf(value),
+    listens: listensOf([manifest]),
   }
 }
 

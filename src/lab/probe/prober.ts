@@ -36,11 +36,6 @@ export class Prober {
     return outcomes
   }
 
-  /** Whether a flow is kept under this name. */
-  keeps(name: string): boolean {
-    return this.#kept.has(name)
-  }
-
   /** Asks again on the flow kept under this name; undefined when none is. */
   again(name: string, expect: "allow" | "deny"): Promise<Outcome | undefined> {
     const flow = this.#kept.get(name)
@@ -48,10 +43,13 @@ export class Prober {
     return new Promise((resolve) => flow.again(expect, resolve))
   }
 
-  /** Closes every kept flow. */
-  forget(): void {
-    for (const flow of this.#kept.values()) flow.close()
-    this.#kept.clear()
+  /** Closes kept flows: all, or those with names that `which` is true of. */
+  forget(which: (name: string) => boolean = () => true): void {
+    for (const [name, flow] of this.#kept) {
+      if (!which(name)) continue
+      flow.close()
+      this.#kept.delete(name)
+    }
   }
 
   close(): void {
