@@ -12,8 +12,7 @@ struct end {
 	__u32 hop; /* as in struct flow */
 	__u8 hop_kind;
 	__u8 known; /* an entry of its own in addrs */
-	__u8 socket; /* a socket of this node sent the packet */
-	__u8 padding;
+	__u16 padding;
 };
 
 static const __u8 gateway6[16] = {0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
@@ -127,4 +126,14 @@ static __always_inline void resolve_end(const __u64 *address, __u32 family, __u3
 {
 	__builtin_memset(end, 0, sizeof(*end));
 	resolve((const struct addr_key *)address, family, side, word, end);
+}
+
+/* The source of what a socket of this node sends, whatever its address. */
+static __always_inline void node_end(__u32 family, __u32 side, const struct live *word, struct end *end)
+{
+	__builtin_memset(end, 0, sizeof(*end));
+	end->slot = family == 6 ? word->node6[side] : word->node4[side];
+	end->hop = 1;
+	end->hop_kind = HOP_KIND_STACK;
+	end->known = true;
 }

@@ -128,13 +128,11 @@ static __noinline int judge_again(struct __sk_buff *skb, struct context *c, stru
 	first.protocol = key->protocol;
 	if (is_icmp(key->protocol))
 		first.destination_port = (__u16)flow->icmp_type << 8 | flow->icmp_code;
-	resolve_end(first.source, c->packet.family, side_of(c), word, &source);
+	if (flow->flags & FLOW_FLAG_NODE_SOURCE)
+		node_end(c->packet.family, side_of(c), word, &source);
+	else
+		resolve_end(first.source, c->packet.family, side_of(c), word, &source);
 	resolve_end(first.destination, c->packet.family, side_of(c), word, &destination);
-	if (flow->flags & FLOW_FLAG_NODE_SOURCE) {
-		source.hop_kind = HOP_KIND_STACK;
-		source.hop = 1;
-		source.socket = true;
-	}
 	reason = judge(side_of(c), &c->verdict, &first, &source, &destination);
 	if (reason == REASON_NONE)
 		__sync_fetch_and_and(&flow->flags, ~FLOW_FLAG_DENIED);

@@ -8,7 +8,6 @@
 #define ACTION_BY_SOURCE_PORT 2u
 
 #define OUTCOME_NOT_ENFORCED (ACTION_ALLOW << OUTCOME_ACTION_SHIFT | VERDICT_NOT_ENFORCED)
-#define OUTCOME_NODE_TO_OWN_POD (ACTION_ALLOW << OUTCOME_ACTION_SHIFT | VERDICT_NODE_TO_OWN_POD)
 
 enum direction {
 	DIRECTION_INGRESS,
@@ -127,9 +126,7 @@ __noinline int judge(__u32 side, struct verdict *v, const struct packet *p, cons
 			return found;
 		}
 	}
-	if (destination->endpoint && source->socket) {
-		v->destination_outcome = OUTCOME_NODE_TO_OWN_POD;
-	} else if (destination->endpoint) {
+	if (destination->endpoint) {
 		found = judge_end(side, destination->endpoint * 2 + DIRECTION_INGRESS, source->slot, keys);
 		v->destination_outcome = found >> 32;
 		if ((__u32)found) {

@@ -95,9 +95,7 @@ static __always_inline int check_source(struct __sk_buff *skb, struct context *c
 		return REASON_WRONG_INTERFACE;
 	default:
 		if (c->node_socket) {
-			source->hop_kind = HOP_KIND_STACK;
-			source->hop = 1;
-			source->socket = true;
+			node_end(c->packet.family, side_of(c), c->word, source);
 			return REASON_NONE;
 		}
 		/* What pods send is handed over at their own hooks and never comes back through the stack. */
