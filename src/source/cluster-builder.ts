@@ -147,8 +147,10 @@ export class ClusterBuilder {
   }
 
   #changePolicies(before: readonly Policy[], after: readonly Policy[]): void {
-    for (const policy of before) this.#propose("policies", policyKey(policy), undefined)
-    for (const policy of after) this.#propose("policies", policyKey(policy), policy)
+    // One object may make several policies (Cilium's denials and allowances): they share its name.
+    const key = (policy: Policy, index: number) => (index === 0 ? policyKey(policy) : `${policyKey(policy)}#${index}`)
+    for (const [index, policy] of before.entries()) this.#propose("policies", key(policy, index), undefined)
+    for (const [index, policy] of after.entries()) this.#propose("policies", key(policy, index), policy)
   }
 
   #changeNode(before: Node | undefined, after: Node | undefined): void {

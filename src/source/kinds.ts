@@ -1,4 +1,13 @@
 import {
+  calicoApiVersions,
+  calicoKinds,
+  calicoPolicyToModel,
+  networkSetToModel,
+  tierToModel,
+  validateCalicoObject,
+} from "../dialect/calico/index.ts"
+import { cidrGroupToModel, ciliumKinds, ciliumPolicyToModel, validateCiliumObject } from "../dialect/cilium/index.ts"
+import {
   kubernetesKind,
   kubernetesKinds,
   namespaceToModel,
@@ -50,9 +59,33 @@ export function rulesOf(value: unknown): KindRules | undefined {
   const apiVersion = textAt(value, "apiVersion") ?? ""
   const kind = textAt(value, "kind") ?? ""
   const known = kubernetesKind(apiVersion, kind)
-  if (known === undefined) return undefined
+  if (known === undefined) return calicoRules(apiVersion, kind) ?? ciliumRules(apiVersion, kind)
   const toModel = kubernetesParts[`${apiVersion}/${kind}`] ?? ((): ModelPart => ({ kind: "none" }))
   return { namespaced: known.namespaced, validate: validateObject, toModel }
+}
+
+function calicoRules(apiVersion: string, kind: string): KindRules | undefined {
+  const known = Object.hasOwn(calicoKinds, kind) ? calicoKinds[kind] : undefined
+  if (known === undefined || !calicoApiVersions.includes(apiVersion)) return undefined
+  return { namespaced: known.namespaced, validate: validateCalicoObject, toModel: calicoPart }
+}
+
+/** Profiles and host endpoints are read and checked; no endpoint of Heddle's has them yet. */
+function calicoPart(object: ManifestObject): ModelPart {
+  const kind = textAt(object.value, "kind") ?? ""
+  if (kind === "Tier") return { kind: "tier", value: tierToModel(object.value) }
+  if (kind.endsWith("NetworkSet")) return { kind: "networkSet", value: networkSetToModel(object.value) }
+  return kind.endsWith("NetworkPolicy") ? { kind: "policies", value: [calicoPolicyToModel(object)] } : { kind: "none" }
+}
+
+function ciliumRules(apiVersion: string, kind: string): KindRules | undefined {
+  const known = Object.hasOwn(ciliumKinds, kind) ? ciliumKinds[kind] : undefined
+  if (known === undefined || !known.apiVersions.includes(apiVersion)) return undefined
+  const toModel = (object: ManifestObject): ModelPart =>
+    kind === "CiliumCIDRGroup"
+      ? { kind: "networkSet", value: cidrGroupToModel(object.value) }
+      : { kind: "policies", value: ciliumPolicyToModel(object) }
+  return { namespaced: known.namespaced, validate: validateCiliumObject, toModel }
 }
 
 const kubernetesParts: Readonly<Record<string, (object: ManifestObject) => ModelPart>> = {

@@ -23,8 +23,10 @@ export function readManifests(text: string, file: string): Manifests {
   const problems: Problem[] = []
   for (const part of splitDocuments(text)) {
     const lines = new LineCounter()
+    // What misses its end is missed behind the last word, not on an empty line after it.
+    const end = part.text.trimEnd().length
     const at = (offset: number): Origin => {
-      const position = lines.linePos(offset)
+      const position = lines.linePos(Math.min(offset, end))
       return { file, line: position.line + part.line - 1, column: Math.max(position.col, 1) }
     }
     const documents = parseAllDocuments(part.text, {
@@ -131,10 +133,11 @@ function splitDocuments(text: string): { text: string; line: number }[] {
   const parts: { text: string; line: number }[] = []
   let current: string[] = []
   let start = 1
-  const lines = text.replace(/^\uFEFF/, "").split("\n")
+  const lines = text.replace(/^\uFEFF/, "").split(/\r?\n/)
   const finish = (): void => {
     // Directives (%YAML) and comments before the first `---` are no document.
-    if (current.some((line) => !/^\s*(#.*|%.*)?\r?$/.test(line))) parts.push({ text: current.join("\n"), line: start })
+    if (current.some((line) => !/^\s*(#.*|%.*)?$/.test(line)))
+      parts.push({ text: `${current.join("\n")}\n`, line: start })
   }
   for (const [index, line] of lines.entries()) {
     if (/^---(\s|$)/.test(line)) {

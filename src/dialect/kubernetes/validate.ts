@@ -59,20 +59,13 @@ function nameRule(type: string): { nameFault?: (name: string) => string | undefi
 }
 
 function validateMeaning(type: string, value: unknown, create: boolean, report: Report): void {
-  switch (type) {
-    case "NetworkPolicy":
-      return validateNetworkPolicySpec(value, create, report)
-    case "Pod":
-      return validatePod(value, report)
-    case "Node":
-      return validateNode(value, report)
-    case "Deployment":
-    case "ReplicaSet":
-    case "StatefulSet":
-    case "DaemonSet":
-      return validateWorkload(value, report)
-  }
+  if (type === "NetworkPolicy") validateNetworkPolicySpec(value, create, report)
+  else if (type === "Pod") validatePod(value, report)
+  else if (type === "Node") validateNode(value, report)
+  else if (workloads.has(type)) validateWorkload(value, report)
 }
+
+const workloads = new Set(["Deployment", "ReplicaSet", "StatefulSet", "DaemonSet"])
 
 /** Workloads: selector and template must be well formed, as pods are made from them. */
 function validateWorkload(value: unknown, report: Report): void {
