@@ -10,14 +10,20 @@ import { Ipam } from "./ipam.ts"
 import { Range } from "./range.ts"
 
 let directory: string
+let made: Ipam[]
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), "hd-ipam-"))
+  made = []
 })
-afterEach(() => rmSync(directory, { recursive: true, force: true }))
+afterEach(() => {
+  for (const ipam of made) ipam.flush()
+  rmSync(directory, { recursive: true, force: true })
+})
 
 function ipamOf(...prefixes: readonly string[]): Ipam {
   const ipam = new Ipam({ file: join(directory, "ipam.json") })
   ipam.setRanges(prefixes.map((text) => parsePrefix(text)))
+  made.push(ipam)
   return ipam
 }
 
@@ -75,8 +81,10 @@ test("what was given back longest ago is taken first, also after a restart", () 
   let ipam = ipamOf("10.0.0.0/29")
   const given = Array.from({ length: 5 }, (_, i) => ipam.allocate(4, `p${i}`))
   for (const i of [3, 0, 4]) ipam.release(given[i] ?? parseAddress("::"), `p${i}`)
+  ipam.flush()
   const inUse: [Address, string][] = [1, 2].map((i) => [given[i] ?? parseAddress("::"), `p${i}`])
   ipam = new Ipam({ file: join(directory, "ipam.json"), inUse })
+  made.push(ipam)
   ipam.setRanges([parsePrefix("10.0.0.0/29")])
   expect([0, 1, 2].map((i) => ipam.allocate(4, `q${i}`))).toEqual([given[3], given[0], given[4]])
 })

@@ -28,6 +28,7 @@ export class Ipam {
   readonly #owners: Map<Address, string>
   readonly #courses = new Map<Prefix, Course>()
   #ranges: readonly Range[] = []
+  #unsaved: NodeJS.Immediate | undefined
 
   constructor({ file, inUse = [] }: IpamOptions) {
     this.#file = file
@@ -136,8 +137,20 @@ export class Ipam {
     return course
   }
 
-  #save(): void {
+  /** Writes what is not yet on the disk. Only the order of release can be lost in a crash, never an allocation. */
+  flush(): void {
+    if (this.#unsaved === undefined) return
+    clearImmediate(this.#unsaved)
+    this.#unsaved = undefined
     writeState(this.#file, Object.fromEntries(this.#courses))
+  }
+
+  /** Once for all that happens in one turn. */
+  #save(): void {
+    this.#unsaved ??= setImmediate(() => {
+      this.#unsaved = undefined
+      writeState(this.#file, Object.fromEntries(this.#courses))
+    })
   }
 }
 

@@ -1,4 +1,5 @@
 import { join } from "node:path"
+import type { Link } from "../../kernel/netlink/link.ts"
 import { Netlink } from "../../kernel/netlink/netlink.ts"
 import type { Cluster } from "../../model/cluster.ts"
 import type { Address, Prefix } from "../../net/types.ts"
@@ -9,6 +10,7 @@ import { NetworkError } from "./error.ts"
 import { forwardingOf } from "./forwarding.ts"
 import { GATEWAY_MAC, gateways, macFromText, macText, podMac } from "./gateway.ts"
 import { Ipam } from "./ipam.ts"
+import { LinkRemoval } from "./link-removal.ts"
 import type { NodeDevices } from "./node-devices.ts"
 import { NodeNamespace } from "./node-namespace.ts"
 import { NodeSetup, type NodeSetupOptions, type SetupInput } from "./node-setup.ts"
@@ -66,6 +68,7 @@ export class NodeNetwork {
   readonly #ipam: Ipam
   readonly #podAddresses: PodAddresses
   readonly #numbers: PeerNumbers
+  readonly #removal: LinkRemoval
   readonly #underWay = new Map<string, Promise<unknown>>()
   #cluster: Cluster | undefined
   #hooked = false
@@ -74,6 +77,7 @@ export class NodeNetwork {
   constructor(options: NodeNetworkOptions) {
     this.#options = options
     this.#namespace = new NodeNamespace(options.netns, options.evenInitial)
+    this.#removal = new LinkRemoval(this.#namespace.netlink)
     this.#setup = new NodeSetup(this.#namespace, options)
     this.#attachments = new Attachments(join(options.stateDirectory, "attachments"))
     this.#ipam = new Ipam({
@@ -179,7 +183,7 @@ export class NodeNetwork {
   del(ref: Ref): Promise<void> {
     return this.#oneByOne(ref, async () => {
       const attachment = this.#attachments.get(ref)
-      if (attachment === undefined) this.#deleteLink(hostNameOf(ref))
+      if (attachment === undefined) await this.#removal.delete(hostNameOf(ref))
       else await this.#detach(attachment)
     })
   }
@@ -219,16 +223,15 @@ export class NodeNetwork {
 
   /** Takes everything out of the node, the pods' interfaces too: without a plane nobody would judge their packets. */
   async remove(): Promise<void> {
-    for (const attachment of this.attachments()) {
-      this.#deleteLink(attachment.hostName)
-      this.#forget(attachment)
-    }
+    this.#removal.deleteAll(this.attachments().map((one) => one.hostName))
+    for (const attachment of this.attachments()) this.#forget(attachment)
     this.#deleteOrphans()
     await this.#setup.remove()
   }
 
   /** Lets go of the namespace; what was made stays. */
   close(): void {
+    this.#ipam.flush()
     this.#namespace.close()
   }
 
@@ -265,7 +268,7 @@ export class NodeNetwork {
 
   /** Its interface goes at once, its addresses when the plane has let go of them. */
   async #detach(attachment: Attachment): Promise<void> {
-    this.#deleteLink(attachment.hostName)
+    await this.#removal.delete(attachment.hostName)
     if (attachment.phase === "making") {
       this.#forget(attachment)
       return
@@ -297,27 +300,20 @@ export class NodeNetwork {
     this.#attachments.delete(attachment)
   }
 
-  #deleteLink(name: string): void {
-    const link = this.#namespace.netlink.link(name)
-    if (link !== undefined) this.#namespace.netlink.deleteLink(link.index)
-  }
-
   /** Attachments that were being made when an agent died: the runtime never got an answer and will ask anew. */
   #clearRemains(): void {
-    for (const attachment of this.attachments()) {
-      if (attachment.phase !== "making" || this.#underWay.has(attachmentKey(attachment))) continue
-      this.#deleteLink(attachment.hostName)
-      this.#forget(attachment)
-    }
+    const half = this.attachments().filter((one) => one.phase === "making" && !this.#underWay.has(attachmentKey(one)))
+    this.#removal.deleteAll(half.map((one) => one.hostName))
+    for (const attachment of half) this.#forget(attachment)
     this.#deleteOrphans()
   }
 
   #deleteOrphans(): void {
     const known = new Set(this.attachments().map((one) => one.hostName))
-    for (const link of this.#namespace.netlink.links()) {
-      const ours = isHostName(link.name) && link.kind === "veth" && macText(link.mac) === macText(GATEWAY_MAC)
-      if (ours && !known.has(link.name)) this.#namespace.netlink.deleteLink(link.index)
-    }
+    const isOurs = (link: Link): boolean =>
+      isHostName(link.name) && link.kind === "veth" && macText(link.mac) === macText(GATEWAY_MAC)
+    const orphans = this.#namespace.netlink.links().filter((link) => isOurs(link) && !known.has(link.name))
+    this.#removal.deleteAll(orphans.map((link) => link.name))
   }
 
   /** A pair ends with the pod's namespace, also when nobody called DEL. */
