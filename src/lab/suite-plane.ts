@@ -19,7 +19,8 @@ import type { LabState } from "./state.ts"
 import { nodeIdentity, OUTSIDE } from "./stations.ts"
 
 export interface LabPlaneOptions {
-  readonly routing: "vxlan" | "native"
+  /** Default: vxlan. */
+  readonly routing?: "vxlan" | "native"
   /** Name of the lab; it exists only while the plane does. */
   readonly name?: string
   readonly progress?: (text: string) => void
@@ -31,7 +32,7 @@ type Asked = Extract<ResolvedProbe, { kind: "ask" }>
  * `heddle test --plane ebpf`: every probe is a real packet between network namespaces whose nodes are enforced by real
  * agents. The lab is made at the first case and kept until `close`; from case to case only the differences are applied.
  */
-export async function labPlane(options: LabPlaneOptions): Promise<SuitePlane> {
+export async function labPlane(options: LabPlaneOptions = {}): Promise<SuitePlane> {
   requireRoot()
   const paths = new LabPaths(options.name ?? `test-${process.pid}`)
   const lock = await lockPatiently(paths.name, 0)
@@ -72,7 +73,7 @@ class LabPlane implements SuitePlane {
     this.#step++
     this.#keep = state.case.group !== undefined
     this.#lab ??= await Lab.create(this.#paths, {
-      routing: this.#options.routing,
+      routing: this.#options.routing ?? "vxlan",
       answering: { set: (stations) => Promise.resolve(this.#responder.set(stations)) },
       ...(this.#options.progress === undefined ? {} : { progress: this.#options.progress }),
     })
