@@ -60,7 +60,7 @@ export interface NetworkSet {
 /**
  * Everything that decides a verdict, as of one moment. It is a value: maps are never changed after it is made, and a
  * new state shares what did not change. Keys: namespaces and nodes by name; the others by `NAMESPACE/NAME`;
- * policies by `policyKey`.
+ * policies by `policyKey`, with `#N` behind it for further policies of one object; network sets by `KIND/NAMESPACE/NAME`.
  */
 export interface Cluster {
   readonly namespaces: ReadonlyMap<string, Namespace>

@@ -99,10 +99,10 @@ export class ClusterBuilder {
         this.#changeNamespace(valueIn(before, "namespace"), valueIn(after, "namespace"))
         break
       case "serviceAccount":
-        this.#changeNamed("serviceAccounts", valueIn(before, "serviceAccount"), valueIn(after, "serviceAccount"))
+        this.#changeServiceAccount(valueIn(before, "serviceAccount"), valueIn(after, "serviceAccount"))
         break
       case "networkSet":
-        this.#changeNamed("networkSets", valueIn(before, "networkSet"), valueIn(after, "networkSet"))
+        this.#changeNetworkSet(valueIn(before, "networkSet"), valueIn(after, "networkSet"))
         break
       case "node":
         this.#changeNode(valueIn(before, "node"), valueIn(after, "node"))
@@ -132,13 +132,14 @@ export class ClusterBuilder {
     this.#propose("namespaces", name, this.#declaredNamespaces.get(name) ?? implied)
   }
 
-  #changeNamed<K extends "serviceAccounts" | "networkSets">(
-    map: K,
-    before: { readonly namespace: string; readonly name: string } | undefined,
-    after: (Pieces[K] & { readonly namespace: string; readonly name: string }) | undefined,
-  ): void {
+  #changeServiceAccount(before: ServiceAccount | undefined, after: ServiceAccount | undefined): void {
     const named = after ?? before
-    if (named !== undefined) this.#propose(map, `${named.namespace}/${named.name}`, after)
+    if (named !== undefined) this.#propose("serviceAccounts", `${named.namespace}/${named.name}`, after)
+  }
+
+  #changeNetworkSet(before: NetworkSet | undefined, after: NetworkSet | undefined): void {
+    const named = after ?? before
+    if (named !== undefined) this.#propose("networkSets", `${named.kind}/${named.namespace}/${named.name}`, after)
   }
 
   #changeTier(before: Tier | undefined, after: Tier | undefined): void {

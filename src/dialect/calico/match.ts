@@ -1,6 +1,7 @@
 import type { Match } from "../../model/policy.ts"
 import type { Selector } from "../../model/selector.ts"
 import { parsePrefix } from "../../net/prefix.ts"
+import { foreignSetMark } from "../network-set-mark.ts"
 import { NAMESPACE_KEY, parseSelector } from "./selector.ts"
 
 /** Name label that the Kubernetes API server puts on every namespace; stands for Calico's `projectcalico.org/name` of it. */
@@ -190,9 +191,15 @@ function labelledMatch(entity: EntityRule, namespace: string | undefined): Match
   return ofLabelled(and(negative === undefined ? positive : [...positive, { kind: "not", of: negative }]))
 }
 
-/** Workloads with these labels, and addresses in network sets with these labels: what Calico keeps in one IP set. */
+/** Workloads with these labels, and addresses in Calico's network sets with these labels: what Calico keeps in one IP set. */
 function ofLabelled(match: Match): Match {
-  return { kind: "or", of: [and([IS_ENDPOINT, match]), { kind: "inNetworkSet", of: match }] }
+  return { kind: "or", of: [and([IS_ENDPOINT, match]), { kind: "inNetworkSet", of: and([OWN_NETWORK_SET, match]) }] }
+}
+
+/** Not a network set of another language, which carries the mark of its kind as a label. */
+const OWN_NETWORK_SET: Match = {
+  kind: "not",
+  of: { kind: "labels", of: "self", selector: { kind: "has", key: foreignSetMark } },
 }
 
 function cidr(nets: readonly string[]): Match {

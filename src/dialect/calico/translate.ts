@@ -12,6 +12,7 @@ import type {
   Tier,
 } from "../../model/policy.ts"
 import { Protocol, type ProtocolNumber } from "../../net/types.ts"
+import { numberAt, recordAt, textAt } from "../read.ts"
 import { type EntityRule, entityMatch, subjectMatch } from "./match.ts"
 
 /** The group under which Calico's objects are named, whichever of its two spellings the file uses. */
@@ -193,14 +194,12 @@ export function portSpec(port: number | string): PortSpec {
   return { kind: "range", first, last: range[2] === undefined ? first : Number(range[2]) }
 }
 
-/** A Tier object → the model. The built-in tiers keep their own order and action. */
-export function tierToModel(object: {
-  readonly metadata: { readonly name: string }
-  readonly spec?: { readonly order?: number; readonly defaultAction?: string }
-}): Tier {
+/** A valid Tier → the model: without order it stands last, without action it denies what its policies leave over. */
+export function tierToModel(value: unknown): Tier {
+  const spec = recordAt(value, "spec")
   return {
-    name: object.metadata.name,
-    order: object.spec?.order ?? Number.POSITIVE_INFINITY,
-    defaultAction: object.spec?.defaultAction === "Pass" ? "pass" : "deny",
+    name: textAt(recordAt(value, "metadata"), "name") ?? "",
+    order: numberAt(spec, "order") ?? Number.POSITIVE_INFINITY,
+    defaultAction: textAt(spec, "defaultAction") === "Pass" ? "pass" : "deny",
   }
 }

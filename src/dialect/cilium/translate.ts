@@ -14,6 +14,7 @@ import { tryParseAddress } from "../../net/address.ts"
 import { parsePrefix, prefixOf } from "../../net/prefix.ts"
 import type { Prefix } from "../../net/types.ts"
 import { selectorOf } from "../kubernetes/label-selector.ts"
+import { foreignSetMark } from "../network-set-mark.ts"
 import { fieldAt, listAt, recordAt, textAt, textMapAt, textsAt } from "../read.ts"
 import { entityMatch } from "./entities.ts"
 import { peerMatch, subjectMatch } from "./labels.ts"
@@ -157,12 +158,9 @@ function cidrRuleMatch(rule: unknown): Match {
     group === undefined
       ? { kind: "labels", of: "self", selector: selectorOf(fieldAt(rule, "cidrGroupSelector")) }
       : { kind: "labels", of: "self", selector: { kind: "has", key: `${CIDR_GROUP_NAME_PREFIX}${group}` } }
-  const isGroup: Match = { kind: "labels", of: "self", selector: { kind: "has", key: CIDR_GROUP_MARK } }
+  const isGroup: Match = { kind: "labels", of: "self", selector: { kind: "has", key: foreignSetMark } }
   return outside({ kind: "and", of: [{ kind: "inNetworkSet", of: { kind: "and", of: [isGroup, named] } }, ...without] })
 }
-
-/** Tells CIDRGroups from the network sets of other languages; no valid label key has two slashes. */
-const CIDR_GROUP_MARK = "cilium.io/kind/CiliumCIDRGroup"
 
 /** A block, or a bare address as a block of one. */
 export function blockOf(text: string): Prefix {
@@ -178,7 +176,7 @@ export function cidrGroupToModel(value: unknown): NetworkSet {
     kind: CIDR_GROUP_KIND,
     namespace: "",
     name,
-    labels: { ...textMapAt(metadata, "labels"), [`${CIDR_GROUP_NAME_PREFIX}${name}`]: "", [CIDR_GROUP_MARK]: "" },
+    labels: { ...textMapAt(metadata, "labels"), [`${CIDR_GROUP_NAME_PREFIX}${name}`]: "", [foreignSetMark]: "" },
     prefixes: textsAt(recordAt(value, "spec"), "externalCIDRs").map(blockOf),
   }
 }
