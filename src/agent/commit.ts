@@ -25,11 +25,13 @@ export interface CommitFailure {
 }
 
 export interface CommitterOptions {
-  readonly plane: Plane
+  readonly plane: Pick<Plane, "apply">
   readonly compile: (cluster: Cluster) => Compiled
-  /** Asked at the start of each commit; undefined while the source has not spoken yet. */
-  readonly desired: () => Desired | undefined
-  /** Told after each commit that came into force; awaited before the next one begins. */
+  /** Asked at the start of each commit; undefined while there is nothing to enforce yet. */
+  readonly desired: () => Desired | undefined | Promise<Desired | undefined>
+  /** Told before the plane is asked to apply: the kernel may speak of the new state before the commit is over. */
+  readonly onCompiled?: (state: NodeState, cluster: Cluster) => void
+  /** Told after each commit that came into force. */
   readonly onEnforced?: (enforced: Enforced) => void
   /** Told of each failed commit. */
   readonly onFailure?: (failure: CommitFailure) => void
@@ -134,10 +136,11 @@ export class Committer {
     const { plane, compile, desired, now } = this.#options
     const from = now()
     try {
-      const wanted = desired()
+      const wanted = await desired()
       if (wanted === undefined) return
       const { cluster, forwarding, digest } = wanted
       const state: NodeState = { compiled: compile(cluster), forwarding }
+      this.#options.onCompiled?.(state, cluster)
       const previous = this.#mistrust ? undefined : this.#enforced?.state
       const generation = await plane.apply(state, previous === undefined ? null : { previous })
       this.#mistrust = false

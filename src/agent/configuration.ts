@@ -30,6 +30,8 @@ export interface Configuration {
   readonly mtu: number | undefined
   /** Path of the network namespace that is the node; undefined: the one the agent is started in. */
   readonly netns: string | undefined
+  /** The machine's own network namespace is the node: refused unless this is set. */
+  readonly machineNetwork: boolean
   /** Socket for the CNI plugin. */
   readonly cniSocket: string
   /** Flows remembered for `observe`. */
@@ -41,7 +43,9 @@ export const logLevels = ["trace", "debug", "info", "warn", "error", "silent"] a
 export type LogLevel = (typeof logLevels)[number]
 
 /** Settings as a person gives them, on the command line or in the file; flags win. */
-export type Settings = { readonly [Name in keyof Configuration]?: string | number | readonly string[] | undefined }
+export type Settings = {
+  readonly [Name in keyof Configuration]?: string | number | boolean | readonly string[] | undefined
+}
 
 type Reader<T> = (value: unknown) => T
 
@@ -59,6 +63,7 @@ const readers: { readonly [Name in keyof Configuration]: Reader<Configuration[Na
   podPrefixes: prefixes,
   mtu: (value) => integer(value, 1_280, 65_535),
   netns: path,
+  machineNetwork: boolean,
   cniSocket: path,
   flowsKept: (value) => integer(value, 1_024, 16_777_216),
   logLevel: (value) => oneOf(value, logLevels),
@@ -92,6 +97,7 @@ export function readConfiguration(flags: Settings, file?: string): Configuration
     podPrefixes: [],
     mtu: undefined,
     netns: undefined,
+    machineNetwork: false,
     cniSocket: join(runDir, "cni.sock"),
     flowsKept: 262_144,
     logLevel: "info",
@@ -177,6 +183,11 @@ function matching(value: unknown, pattern: RegExp, wanted: string): string {
 function path(value: unknown): string {
   if (typeof value === "string" && value !== "" && !value.includes("\0")) return resolve(value)
   throw new Error(`found ${JSON.stringify(value)}, wanted a path`)
+}
+
+function boolean(value: unknown): boolean {
+  if (typeof value === "boolean") return value
+  throw new Error(`found ${JSON.stringify(value)}, wanted true or false`)
 }
 
 function oneOf<T extends string>(value: unknown, all: readonly T[]): T {

@@ -1,10 +1,7 @@
-import type { Compiled } from "../compile/compiled.ts"
 import type { Cluster } from "../model/cluster.ts"
 import type { Verdict } from "../model/verdict.ts"
 import type { Forwarding } from "../plane/plane.ts"
-
-/** The tables that a packet is judged by, without the verdicts' texts. */
-export type Tables = Omit<Compiled, "verdicts" | "classCount">
+import type { Enforced } from "./commit.ts"
 
 /** What one node enforces, as lists and `why` need it: from the living agent, or from its snapshot. */
 export interface NodeView {
@@ -14,4 +11,9 @@ export interface NodeView {
   readonly cluster: Cluster
   readonly verdicts: readonly (Verdict | undefined)[]
   readonly ports: Forwarding["ports"]
+}
+
+export function viewOf(node: string, enforced: Enforced): NodeView {
+  const { generation, digest, cluster, state } = enforced
+  return { node, generation, digest, cluster, verdicts: state.compiled.verdicts, ports: state.forwarding.ports }
 }

@@ -1,0 +1,63 @@
+import type { FlowStore } from "../flow/store.ts"
+import type { Problem } from "../model/problem.ts"
+import type { Capabilities, PlaneReading } from "../plane/plane.ts"
+import type { ObjectStore } from "../source/objects.ts"
+import type { Committer } from "./commit.ts"
+import type { Configuration } from "./configuration.ts"
+import type { ObjectFiles } from "./object-files.ts"
+import type { Tables } from "./tables.ts"
+
+/** What the agent's service answers from: the running parts of one node. */
+export interface RunningNode {
+  readonly configuration: Configuration
+  readonly version: string
+  /** Ms since the epoch. */
+  readonly startedAt: number
+  readonly now: () => number
+  readonly store: ObjectStore
+  readonly files: ObjectFiles
+  readonly committer: Committer
+  readonly flows: FlowStore
+  readonly source: {
+    /** Reads what changed in the directory now. */
+    scan(): Promise<void>
+    problems(): readonly Problem[]
+    /** Whether it was read for the first time. */
+    readonly ready: boolean
+  }
+  /** The kernel's tables; undefined until the plane is loaded. */
+  readonly tables: Tables | undefined
+  readonly capabilities: Capabilities | undefined
+  /** What the kernel holds now. */
+  readonly read: () => Promise<PlaneReading>
+  /** Told whenever a commit came into force or failed; returns how to stop being told. */
+  readonly onCommit: (listener: () => void) => () => void
+  /** Digests that the source has had, newest last. */
+  readonly digests: DigestHistory
+}
+
+/** The digests that the source went through, numbered, so that "enforced D or something later" can be told. */
+export class DigestHistory {
+  readonly #numbers = new Map<string, number>()
+  #next = 1
+  readonly #limit: number
+
+  constructor(limit = 1_024) {
+    this.#limit = limit
+  }
+
+  note(digest: string): void {
+    // A digest that comes again is the newest again.
+    this.#numbers.delete(digest)
+    this.#numbers.set(digest, this.#next++)
+    const oldest = this.#numbers.keys().next().value
+    if (this.#numbers.size > this.#limit && oldest !== undefined) this.#numbers.delete(oldest)
+  }
+
+  /** Whether `enforced` is `wanted` or came after it. */
+  reached(wanted: string, enforced: string): boolean {
+    if (wanted === enforced) return true
+    const [want, have] = [this.#numbers.get(wanted), this.#numbers.get(enforced)]
+    return want !== undefined && have !== undefined && have >= want
+  }
+}

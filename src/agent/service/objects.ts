@@ -1,0 +1,256 @@
+import { Failure, reasonOf } from "../../api/failure.ts"
+import type { AgentService } from "../../api/server.ts"
+import type { ManifestObject } from "../../model/manifest.ts"
+import { isRecord } from "../../model/manifest.ts"
+import type { Problem } from "../../model/problem.ts"
+import { admit } from "../../source/admit.ts"
+import { identify, type ObjectRef } from "../../source/objects.ts"
+import { readManifests } from "../../source/yaml.ts"
+import type { RunningNode } from "../node.ts"
+import { problemMessage, refMessage, storedMessage } from "./message.ts"
+
+interface Result {
+  readonly ref?: ReturnType<typeof refMessage>
+  readonly result: string
+  readonly problems: ReturnType<typeof problemMessage>[]
+  readonly kept?: string
+  readonly origin?: ManifestObject["origin"]
+}
+
+/** How long a change of the directory may take to be read, in ms: it is read at once, but deletions wait a little. */
+const READ_MS = 2_000
+
+/** Puts objects into the directory and answers when this node has read them. */
+export function applyMethod(node: RunningNode): AgentService["apply"] {
+  return async (request) => {
+    const { objects, problems } = readAll(request.manifests)
+    const results: Result[] = []
+    const written: { ref: ObjectRef; value: unknown }[] = []
+    for (const found of objects) {
+      const object = withNamespace(found, request.namespace)
+      results.push(applyOne(node, object, request.dryRun, written))
+    }
+    if (written.length > 0) {
+      await readUntil(node, () => written.every(({ ref, value }) => sameValue(node.store.get(ref)?.value, value)))
+    }
+    return { results, problems, digest: request.dryRun ? "" : node.store.digest }
+  }
+}
+
+function applyOne(
+  node: RunningNode,
+  object: ManifestObject,
+  dryRun: boolean,
+  written: { ref: ObjectRef; value: unknown }[],
+): Result {
+  const ref = identify(object)
+  const { accepted, problems } = admit(object, node.store)
+  const common = {
+    problems: problems.map(problemMessage),
+    origin: object.origin,
+    ...(ref === undefined ? {} : { ref: refMessage(ref) }),
+  }
+  const before = ref === undefined ? undefined : node.store.get(ref)
+  if (!accepted || ref === undefined) {
+    if (accepted) return { ...common, result: "ignored" }
+    const kept =
+      before === undefined
+        ? "no earlier version is in force"
+        : `the version in force is kept: ${before.origin.file}:${before.origin.line}`
+    return { ...common, result: "refused", kept }
+  }
+  // What a controller says about an object is not what the person who applies it left out.
+  const value = keepStatus(object.value, before?.value)
+  const result = before === undefined ? "created" : sameValue(before.value, value) ? "unchanged" : "configured"
+  if (dryRun) return { ...common, result }
+  try {
+    node.files.write({ ...object, value, originAt: (path) => object.originAt(path) }, ref)
+    written.push({ ref, value })
+    return { ...common, result }
+  } catch (error) {
+    return { ...common, result: "refused", problems: [...common.problems, problemMessage(writeProblem(object, error))] }
+  }
+}
+
+/** Takes objects out of the directory and answers when this node has read that. */
+export function deleteMethod(node: RunningNode): AgentService["delete"] {
+  return async (request) => {
+    const { objects, problems } = readAll(request.manifests)
+    const refs = objects.flatMap((object) => identify(withNamespace(object, request.namespace)) ?? [])
+    for (const ref of request.refs) {
+      const found = find(node, ref)
+      if (found === undefined) refs.push({ apiVersion: "", kind: ref.kind, namespace: ref.namespace, name: ref.name })
+      else refs.push(found)
+    }
+    const results: Result[] = []
+    const gone: ObjectRef[] = []
+    for (const ref of refs) {
+      const common = { ref: refMessage(ref), problems: [] }
+      const there = node.store.get(ref) !== undefined
+      try {
+        const removed = request.dryRun ? there : node.files.remove(ref)
+        results.push({ ...common, result: removed ? "deleted" : "not-found" })
+        if (removed && !request.dryRun) gone.push(ref)
+      } catch (error) {
+        const origin = { file: node.configuration.objects, line: 1, column: 1 }
+        const problem = writeProblem({ origin }, error)
+        results.push({ ...common, result: "refused", problems: [problemMessage(problem)] })
+      }
+    }
+    if (gone.length > 0) await readUntil(node, () => gone.every((ref) => node.store.get(ref) === undefined))
+    return { results, problems, digest: request.dryRun ? "" : node.store.digest }
+  }
+}
+
+export function getMethod(node: RunningNode): AgentService["get"] {
+  return (request) => {
+    const kind = kindMatcher(request.kind)
+    const objects = node.store
+      .list()
+      .filter(({ ref }) => kind(ref.kind))
+      .filter(({ ref }) => request.name === "" || ref.name === request.name)
+      .filter(({ ref }) => request.namespace === "" || ref.namespace === request.namespace)
+    return { objects: objects.map(storedMessage) }
+  }
+}
+
+/** Answers when the node enforces the objects with that digest, or later ones; or when the time is up. */
+export function awaitMethod(node: RunningNode): AgentService["await"] {
+  return async (request, context) => {
+    const end = node.now() + (request.timeoutMs === 0 ? 10_000 : request.timeoutMs)
+    const reached = (): boolean => node.digests.reached(request.digest, node.committer.enforced?.digest ?? "")
+    for (let first = true; !reached() && node.now() < end && !context.signal.aborted; first = false) {
+      const changed = commitOrPause(node, first ? 5 : Math.min(250, end - node.now()))
+      // Notifications of the directory may come late or get lost: the writer has written before it asked.
+      if (node.store.digest !== request.digest) await node.source.scan()
+      await changed
+    }
+    return {
+      reached: reached(),
+      digest: node.committer.enforced?.digest ?? "",
+      generation: node.committer.enforced?.generation ?? 0,
+      error: node.committer.failure?.message ?? "",
+    }
+  }
+}
+
+function commitOrPause(node: RunningNode, ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      stop()
+      clearTimeout(timer)
+      resolve()
+    }
+    const stop = node.onCommit(done)
+    const timer = setTimeout(done, Math.max(1, ms))
+  })
+}
+
+function readAll(manifests: readonly { readonly text: string; readonly file: string }[]): {
+  objects: ManifestObject[]
+  problems: ReturnType<typeof problemMessage>[]
+} {
+  const read = manifests.map(({ text, file }) => readManifests(text, file))
+  return {
+    objects: read.flatMap((one) => one.objects),
+    problems: read.flatMap((one) => one.problems.map(problemMessage)),
+  }
+}
+
+/** Scans until what was written is in force or refused by the store, for as long as the source may hold it back. */
+async function readUntil(node: RunningNode, done: () => boolean): Promise<void> {
+  const end = node.now() + READ_MS
+  for (;;) {
+    await node.source.scan()
+    if (done() || node.now() >= end) return
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+}
+
+/** The object with a namespace, when its kind has one and it names none. */
+function withNamespace(object: ManifestObject, namespace: string): ManifestObject {
+  const { value } = object
+  if (namespace === "" || !isRecord(value) || !isRecord(value["metadata"])) return object
+  if (value["metadata"]["namespace"] !== undefined || identify(object)?.namespace === "") return object
+  return {
+    value: { ...value, metadata: { ...value["metadata"], namespace } },
+    origin: object.origin,
+    originAt: (path) => object.originAt(path),
+  }
+}
+
+/** Keeps the status (and the node that a pod was put on) of the object in force when the new text says nothing about it. */
+function keepStatus(value: unknown, before: unknown): unknown {
+  if (!isRecord(value) || !isRecord(before)) return value
+  const status = value["status"] === undefined && before["status"] !== undefined ? { status: before["status"] } : {}
+  const [spec, old] = [value["spec"], before["spec"]]
+  const placed =
+    value["kind"] === "Pod" &&
+    isRecord(spec) &&
+    isRecord(old) &&
+    spec["nodeName"] === undefined &&
+    old["nodeName"] !== undefined
+      ? { spec: { ...spec, nodeName: old["nodeName"] } }
+      : {}
+  return { ...value, ...placed, ...status }
+}
+
+function sameValue(a: unknown, b: unknown): boolean {
+  return canonical(a) === canonical(b)
+}
+
+function canonical(value: unknown): string {
+  return JSON.stringify(value, (_key, item: unknown) =>
+    isRecord(item) ? Object.fromEntries(Object.entries(item).sort(([x], [y]) => (x < y ? -1 : 1))) : item,
+  )
+}
+
+function find(
+  node: RunningNode,
+  ref: { readonly kind: string; readonly namespace: string; readonly name: string },
+): ObjectRef | undefined {
+  const kind = kindMatcher(ref.kind)
+  const all = node.store.list().filter((one) => kind(one.ref.kind) && one.ref.name === ref.name)
+  return all.find((one) => one.ref.namespace === ref.namespace || one.ref.namespace === "")?.ref
+}
+
+const shortNames: Readonly<Record<string, string>> = {
+  po: "pod",
+  ns: "namespace",
+  no: "node",
+  netpol: "networkpolicy",
+  sa: "serviceaccount",
+  svc: "service",
+  deploy: "deployment",
+  ep: "endpoints",
+  rs: "replicaset",
+  ds: "daemonset",
+  sts: "statefulset",
+}
+
+/** Whether a kind is meant by what a person wrote: the kind, its plural or its short name, in any case. */
+export function kindMatcher(text: string): (kind: string) => boolean {
+  const wanted = text.toLowerCase().replace(/\..*$/, "")
+  if (wanted === "" || wanted === "all") return () => true
+  return (kind) => {
+    const singular = kind.toLowerCase()
+    const plural = singular.endsWith("y")
+      ? `${singular.slice(0, -1)}ies`
+      : /(s|x|ch)$/.test(singular)
+        ? `${singular}es`
+        : `${singular}s`
+    return wanted === singular || wanted === plural || shortNames[wanted] === singular
+  }
+}
+
+function writeProblem(object: Pick<ManifestObject, "origin">, error: unknown): Problem {
+  const failure = error instanceof Failure ? error : undefined
+  const hint = failure?.hint ?? ""
+  return {
+    origin: object.origin,
+    path: "",
+    message: reasonOf(error),
+    severity: "error",
+    ...(hint === "" ? {} : { hint }),
+  }
+}
