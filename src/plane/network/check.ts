@@ -17,7 +17,7 @@ export interface Expectation {
 
 /** Compares a pod's interface with its record; throws `NetworkError` that names the first difference. */
 export function checkAttachment(node: NodeNamespace, attachment: Attachment, expected: Expectation): void {
-  const { hostName, ifindex, ifname, mac, mtu, addresses } = attachment
+  const { hostName, ifindex, addresses } = attachment
   const differ = (what: string): NetworkError =>
     new NetworkError(
       "mismatch",
@@ -37,26 +37,36 @@ export function checkAttachment(node: NodeNamespace, attachment: Attachment, exp
   const { handle, inode } = openPodNamespace(expected.netns, node)
   try {
     if (inode !== attachment.netnsInode) throw differ(`${expected.netns} is not the namespace that was attached`)
-    using netlink = Netlink.open(handle)
-    const link = netlink.link(ifname)
-    if (link === undefined) throw differ(`${ifname} is gone`)
-    if (link.peer !== ifindex) throw differ(`${ifname} is not the other end of ${hostName}`)
-    if (!link.up) throw differ(`${ifname} is down`)
-    if (macText(link.mac) !== mac) throw differ(`${ifname} has the address ${macText(link.mac)}, it was given ${mac}`)
-    if (link.mtu > mtu) throw differ(`${ifname} has MTU ${link.mtu}, the way carries ${mtu}`)
-    const found = netlink.addresses().filter((one) => one.ifindex === link.index)
-    const missing = addresses.filter((address) => !found.some((one) => one.address === address))
-    if (missing.length > 0) throw differ(`${ifname} lacks ${list(missing)}`)
-    for (const family of familiesOf(addresses)) {
-      const routes = netlink.routes({ family, table: 254 })
-      const isDefault = routes.some(
-        (r) => r.destination === everything[family] && r.gateway === gateways[family] && r.ifindex === link.index,
-      )
-      if (!isDefault) throw differ(`the default route via ${gateways[family]} is gone`)
+    const netlink = Netlink.open(handle)
+    try {
+      const found = podDifference(netlink, attachment)
+      if (found !== undefined) throw differ(found)
+    } finally {
+      netlink.close()
     }
   } finally {
     handle.close()
   }
+}
+
+/** The first thing inside the pod that is not as recorded. */
+function podDifference(netlink: Netlink, { ifname, ifindex, hostName, mac, mtu, addresses }: Attachment) {
+  const link = netlink.link(ifname)
+  if (link === undefined) return `${ifname} is gone`
+  if (link.peer !== ifindex) return `${ifname} is not the other end of ${hostName}`
+  if (!link.up) return `${ifname} is down`
+  if (macText(link.mac) !== mac) return `${ifname} has the address ${macText(link.mac)}, it was given ${mac}`
+  if (link.mtu > mtu) return `${ifname} has MTU ${link.mtu}, the way carries ${mtu}`
+  const found = netlink.addresses().filter((one) => one.ifindex === link.index)
+  const missing = addresses.filter((address) => !found.some((one) => one.address === address))
+  if (missing.length > 0) return `${ifname} lacks ${list(missing)}`
+  for (const family of familiesOf(addresses)) {
+    const isDefault = netlink
+      .routes({ family, table: 254 })
+      .some((r) => r.destination === everything[family] && r.gateway === gateways[family] && r.ifindex === link.index)
+    if (!isDefault) return `the default route via ${gateways[family]} is gone`
+  }
+  return undefined
 }
 
 function list(addresses: readonly Address[]): string {

@@ -1,4 +1,5 @@
 import { join } from "node:path"
+import type { NamespaceHandle } from "../../kernel/namespace.ts"
 import type { Link } from "../../kernel/netlink/link.ts"
 import { Netlink } from "../../kernel/netlink/netlink.ts"
 import type { Cluster } from "../../model/cluster.ts"
@@ -141,41 +142,56 @@ export class NodeNetwork {
     const cluster = this.#ready()
     const { handle, inode } = openPodNamespace(netns, this.#namespace)
     try {
-      using netlink = Netlink.open(handle)
-      if (netlink.link(ifname) !== undefined)
-        throw new NetworkError(
-          "interface",
-          `Cannot make the interface ${ifname} in ${netns}: there is one of that name`,
-          "Run DEL first, or choose another CNI_IFNAME",
-        )
-      const earlier = this.#attachments.get(request)
-      if (earlier !== undefined) await this.#detach(earlier)
-      const { container, network, namespace, pod } = request
-      const owner = ownerOf(request)
-      const addresses = this.#podAddresses.take(request, owner, cluster, this.attachments())
-      const first = addresses[0]
-      const making: Attachment = {
-        ...{ phase: "making", container, ifname, netns, netnsInode: inode, network, namespace, pod, addresses },
-        ...{ mac: first === undefined ? "" : macText(podMac(first)), mtu: this.#setup.mtu },
-        ...{ hostName: hostNameOf(request), ifindex: 0 },
-      }
-      this.#attachments.put(making)
+      const netlink = Netlink.open(handle)
       try {
-        const wanted = { ifname, mac: macFromText(making.mac), mtu: making.mtu, addresses, hostName: making.hostName }
-        const ifindex = createPair(this.#namespace, handle, wanted)
-        await this.#options.attachPod(ifindex)
-        raiseHostEnd(this.#namespace, ifindex, making.hostName)
-        configurePodEnd(handle, netlink, wanted)
-        this.#attachments.put({ ...making, ifindex, phase: "attached" })
-        this.#setup.routeTo(addresses, this.#input(cluster))
-        await this.#commit()
-      } catch (error) {
-        await this.#detach(this.#attachments.get(making) ?? making)
-        throw error
+        if (netlink.link(ifname) !== undefined)
+          throw new NetworkError(
+            "interface",
+            `Cannot make the interface ${ifname} in ${netns}: there is one of that name`,
+            "Run DEL first, or choose another CNI_IFNAME",
+          )
+        const earlier = this.#attachments.get(request)
+        if (earlier !== undefined) await this.#detach(earlier)
+        const making = this.#plan(request, inode, cluster)
+        await this.#make(making, handle, netlink)
+        return attachedOf(making)
+      } finally {
+        netlink.close()
       }
-      return attachedOf(making)
     } finally {
       handle.close()
+    }
+  }
+
+  /** Takes the addresses and writes down what is about to be made. */
+  #plan(request: AttachRequest, netnsInode: number, cluster: Cluster): Attachment {
+    const { container, ifname, netns, network, namespace, pod } = request
+    const addresses = this.#podAddresses.take(request, ownerOf(request), cluster, this.attachments())
+    const first = addresses[0]
+    const making: Attachment = {
+      ...{ phase: "making", container, ifname, netns, netnsInode, network, namespace, pod, addresses },
+      ...{ mac: first === undefined ? "" : macText(podMac(first)), mtu: this.#setup.mtu },
+      ...{ hostName: hostNameOf(request), ifindex: 0 },
+    }
+    this.#attachments.put(making)
+    return making
+  }
+
+  async #make(making: Attachment, handle: NamespaceHandle, netlink: Netlink): Promise<void> {
+    const { ifname, mtu, addresses, hostName } = making
+    const wanted = { ifname, mac: macFromText(making.mac), mtu, addresses, hostName }
+    try {
+      const ifindex = createPair(this.#namespace, handle, wanted)
+      // Before either end is up: no packet of the pod passes a hook that does not judge.
+      await this.#options.attachPod(ifindex)
+      raiseHostEnd(this.#namespace, ifindex, hostName)
+      configurePodEnd(handle, netlink, wanted)
+      this.#attachments.put({ ...making, ifindex, phase: "attached" })
+      this.#setup.routeTo(addresses)
+      await this.#commit()
+    } catch (error) {
+      await this.#detach(this.#attachments.get(making) ?? making)
+      throw error
     }
   }
 

@@ -92,13 +92,12 @@ export class NodeSetup {
   }
 
   /** Routes to addresses of a new pod, where no range covers them. */
-  routeTo(addresses: readonly Address[], input: SetupInput): void {
+  routeTo(addresses: readonly Address[]): void {
     const ifindex = this.#devices?.heddle0
     if (ifindex === undefined) return
-    const wanted = this.#podRoutes.wanted(input.cluster, input.ranges, input.attached, this.#foreign)
     for (const address of addresses) {
       const prefix = hostPrefix(address)
-      if (!wanted.has(prefix) || this.#routed.has(prefix)) continue
+      if (this.#podRoutes.covers(address) || this.#routed.has(prefix)) continue
       addRoute(this.#namespace.netlink, { ifindex, sources: this.#sources }, prefix)
       this.#routed = new Set([...this.#routed, prefix])
     }

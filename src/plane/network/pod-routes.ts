@@ -27,12 +27,12 @@ export class PodRoutes {
     for (const endpoint of cluster.endpoints.values()) {
       let left = this.#uncovered.get(endpoint)
       if (left === undefined) {
-        left = endpoint.addresses.filter((address) => !this.#covers(address))
+        left = endpoint.addresses.filter((address) => !this.covers(address))
         this.#uncovered.set(endpoint, left)
       }
       for (const address of left) wanted.add(hostPrefix(address))
     }
-    for (const address of attached) if (!this.#covers(address)) wanted.add(hostPrefix(address))
+    for (const address of attached) if (!this.covers(address)) wanted.add(hostPrefix(address))
     return wanted
   }
 
@@ -47,8 +47,8 @@ export class PodRoutes {
     this.#uncovered = new WeakMap()
   }
 
-  /** One look per prefix length in use, however many nodes there are. */
-  #covers(address: Address): boolean {
+  /** Whether a range routed as a whole holds the address. One look per prefix length in use, however many nodes there are. */
+  covers(address: Address): boolean {
     return this.#lengths[familyOf(address)].some((length) => this.#cover.has(prefixOf(address, length)))
   }
 }
