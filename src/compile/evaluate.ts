@@ -92,7 +92,9 @@ function mayBeSocketOf(judge: string, peer: Facts): boolean {
 /** The judging node as its own sockets are seen: by what it is, not by an address. */
 function socketFacts(cluster: Cluster, judge: string, packet: Packet): Facts {
   const node = cluster.nodes.get(judge) ?? { name: judge, labels: {} }
-  return nodeFacts(node, judge, (familyOf(packet.destination) === 4 ? "0.0.0.0" : "::") as Address)
+  const address = (familyOf(packet.destination) === 4 ? "0.0.0.0" : "::") as Address
+  const { networkSets } = factsOf(cluster, judge, address)
+  return { ...nodeFacts(node, judge, address), ...(networkSets === undefined ? {} : { networkSets }) }
 }
 
 interface Decision {

@@ -1,0 +1,63 @@
+import fc from "fast-check"
+import { expect, test } from "vitest"
+import * as arbitrary from "../../test/arbitrary/cluster.ts"
+import type { Cluster } from "../model/cluster.ts"
+import type { Packet } from "../model/packet.ts"
+import { ruleIdText, type Verdict } from "../model/verdict.ts"
+import { compile } from "./compile.ts"
+import type { Compiled } from "./compiled.ts"
+import { evaluate } from "./evaluate.ts"
+import { judge } from "./judge.ts"
+
+const SEED = 20_261_121
+
+function show(verdict: Verdict): string {
+  const origin = "origin" in verdict.by ? `@${verdict.by.origin.file}:${verdict.by.origin.line}` : ""
+  const staged = verdict.staged ? ` staged ${verdict.staged.action} ${ruleIdText(verdict.staged.by)}` : ""
+  return `${verdict.action} ${ruleIdText(verdict.by)}${origin}${verdict.log ? " log" : ""}${staged}`
+}
+
+/** Verdicts of both, judged end by end on the node that has the end. */
+function disagreements(
+  cluster: Cluster,
+  compiled: ReadonlyMap<string, Compiled>,
+  packets: readonly Packet[],
+): string[] {
+  const found: string[] = []
+  for (const packet of packets) {
+    const expected = evaluate(cluster, packet)
+    for (const direction of ["ingress", "egress"] as const) {
+      const address = direction === "ingress" ? packet.destination : packet.source
+      for (const [node, tables] of compiled) {
+        const entry = tables.addresses.get(address)
+        if (entry?.node !== node || entry.kind !== "endpoint") continue
+        const got = show(judge(tables, packet)[direction])
+        const want = show(expected[direction])
+        if (got !== want)
+          found.push(`${JSON.stringify(packet)} ${direction} on ${node}: tables ${got}, evaluator ${want}`)
+      }
+    }
+  }
+  return found
+}
+
+function compileAll(cluster: Cluster): Map<string, Compiled> {
+  return new Map(["n1", "n2"].map((node) => [node, compile(cluster, node)]))
+}
+
+test("the compiled tables judge every packet as the evaluator does", () => {
+  let verdicts = 0
+  fc.assert(
+    fc.property(
+      arbitrary.cluster,
+      fc.array(arbitrary.question, { minLength: 5, maxLength: 5 }),
+      (cluster, questions) => {
+        const packets = arbitrary.packetsOf(questions)
+        verdicts += packets.length
+        expect(disagreements(cluster, compileAll(cluster), packets)).toEqual([])
+      },
+    ),
+    { seed: SEED, numRuns: 600 },
+  )
+  expect(verdicts).toBeGreaterThan(100_000)
+})

@@ -1,0 +1,13 @@
+/** A cluster that cannot be compiled as a whole: a number does not fit. What was compiled before stays as it was. */
+export class CompileError extends Error {
+  readonly code = "compile-limit"
+  readonly what: string
+  readonly need: number
+  readonly limit: number
+  constructor(what: string, need: number, limit: number, advice: string) {
+    super(`Cannot compile the policies: ${what} needs ${need}, the limit is ${limit}. ${advice}`)
+    this.what = what
+    this.need = need
+    this.limit = limit
+  }
+}

@@ -1,0 +1,258 @@
+import type { ProtocolNumber } from "../net/types.ts"
+import { OutcomeAction, packOutcome, type Row } from "./compiled.ts"
+import { CompileError } from "./error.ts"
+import {
+  addCuts,
+  addSourceCuts,
+  type L4Term,
+  Maybe,
+  No,
+  PORT_PROTOCOLS,
+  termsHold,
+  usesSourcePorts,
+  Yes,
+} from "./l4.ts"
+import type { Cause, Decision, Verdicts } from "./verdicts.ts"
+
+/** A rule as one class of peers meets it: the peer has been matched, all names are resolved. */
+export interface ActiveRule {
+  readonly action: "allow" | "deny" | "pass" | "log"
+  readonly by: Cause
+  /** The peer may or may not match: it is unknown. */
+  readonly maybe: boolean
+  readonly l4: readonly L4Term[]
+  /** A Cilium deny: the only kind of rule that can keep the node from its own pods. */
+  readonly beforeNode: boolean
+}
+
+export interface ActiveTier {
+  readonly rules: readonly ActiveRule[]
+  /** Default deny at the end of the tier. */
+  readonly deny: Cause | undefined
+}
+
+/** What a class of peers meets, of enforced policies and, where they differ, with the staged ones. */
+export interface Question {
+  readonly enforced: readonly ActiveTier[]
+  readonly staged: readonly ActiveTier[] | undefined
+  /** The peer is a socket of the node itself. */
+  readonly nodeSocket: boolean
+}
+
+/** What decides when no rule does. */
+export interface Ends {
+  readonly noPolicy: Cause
+  readonly unknownPeer: Cause
+  readonly nodeToOwnPod: Cause
+}
+
+export const MAX_ROWS = 65_536
+
+/** Rows by number, equal ones once. Row 0 is empty. */
+export class Rows {
+  #verdicts: Verdicts
+  #rows: Row[] = [{ starts: new Uint32Array(0), outcomes: new Uint32Array(0) }]
+  #keys: string[] = [""]
+  #uses: number[] = [1]
+  #numbers = new Map<string, number>()
+  #free: number[] = []
+  #published: readonly Row[] | undefined
+
+  constructor(verdicts: Verdicts) {
+    this.#verdicts = verdicts
+  }
+
+  /** The row that answers a question, with one use counted. */
+  build(question: Question, ends: Ends): number {
+    const rules = [...question.enforced, ...(question.staged ?? [])].flatMap((tier) => tier.rules)
+    const cuts = new Set<number>([0])
+    for (const rule of rules) for (const term of rule.l4) addCuts(term, cuts)
+    const bySource = rules.flatMap((rule) => rule.l4.filter(usesSourcePorts))
+    const starts = [...cuts].filter((cut) => cut < 256 << 16).sort((a, b) => a - b)
+    const children: number[] = []
+    const outcomes = starts.map((key) => {
+      const protocol = key >>> 16
+      const low = key & 0xffff
+      if (bySource.length === 0 || !PORT_PROTOCOLS.includes(protocol))
+        return this.#answer(question, ends, protocol, low, 0)
+      return this.#answerBySource(question, ends, protocol, low, bySource, children)
+    })
+    const number = this.#intern(starts, outcomes)
+    // The row now holds its second rows itself.
+    for (const child of children) this.release(child)
+    return number
+  }
+
+  #answerBySource(
+    question: Question,
+    ends: Ends,
+    protocol: ProtocolNumber,
+    low: number,
+    terms: readonly L4Term[],
+    children: number[],
+  ): number {
+    const base = protocol << 16
+    const cuts = new Set<number>([base])
+    for (const term of terms) addSourceCuts(term, protocol, cuts)
+    const keys = [...cuts].filter((cut) => cut >= base && cut <= base + 0xffff).sort((a, b) => a - b)
+    const outcomes = keys.map((key) => this.#answer(question, ends, protocol, low, key & 0xffff))
+    if (outcomes.every((outcome) => outcome === outcomes[0])) return outcomes[0] ?? 0
+    // Only keys of this protocol are looked up here, so the first interval may begin at 0.
+    keys[0] = 0
+    const row = this.#intern(keys, outcomes)
+    children.push(row)
+    return packOutcome({ action: OutcomeAction.bySourcePort, log: false, staged: false, id: row })
+  }
+
+  #answer(question: Question, ends: Ends, protocol: ProtocolNumber, low: number, sourcePort: number): number {
+    const decideAll = question.nodeSocket ? decideNodeSocket : decide
+    const enforced = decideAll(question.enforced, ends, protocol, low, sourcePort)
+    const staged = question.staged && decideAll(question.staged, ends, protocol, low, sourcePort)
+    return this.#verdicts.outcome(enforced, staged)
+  }
+
+  #intern(allStarts: readonly number[], allOutcomes: readonly number[]): number {
+    const starts: number[] = []
+    const outcomes: number[] = []
+    for (const [i, outcome] of allOutcomes.entries()) {
+      if (i > 0 && outcome === outcomes[outcomes.length - 1]) continue
+      starts.push(allStarts[i] ?? 0)
+      outcomes.push(outcome)
+    }
+    const key = `${starts.join()};${outcomes.join()}`
+    const known = this.#numbers.get(key)
+    if (known !== undefined) {
+      this.#uses[known] = (this.#uses[known] ?? 0) + 1
+      return known
+    }
+    const number = this.#free.pop() ?? this.#rows.length
+    if (number >= MAX_ROWS) {
+      throw new CompileError(
+        "the table of distinct rows",
+        number + 1,
+        MAX_ROWS,
+        "Policies must tell fewer cases apart here",
+      )
+    }
+    this.#rows[number] = { starts: Uint32Array.from(starts), outcomes: Uint32Array.from(outcomes) }
+    this.#keys[number] = key
+    this.#uses[number] = 1
+    this.#numbers.set(key, number)
+    for (const id of this.#verdictIds(number)) this.#verdicts.use(id)
+    for (const child of this.#children(number)) this.#uses[child] = (this.#uses[child] ?? 0) + 1
+    this.#published = undefined
+    return number
+  }
+
+  release(number: number): void {
+    const uses = (this.#uses[number] ?? 0) - 1
+    this.#uses[number] = uses
+    if (uses > 0 || number === 0) return
+    for (const id of this.#verdictIds(number)) this.#verdicts.unuse(id)
+    const children = this.#children(number)
+    this.#numbers.delete(this.#keys[number] ?? "")
+    this.#rows[number] = { starts: new Uint32Array(0), outcomes: new Uint32Array(0) }
+    this.#free.push(number)
+    this.#published = undefined
+    for (const child of children) this.release(child)
+  }
+
+  #verdictIds(number: number): number[] {
+    return this.#ids(number, false)
+  }
+
+  #children(number: number): number[] {
+    return this.#ids(number, true)
+  }
+
+  #ids(number: number, ofRows: boolean): number[] {
+    const ids = new Set<number>()
+    for (const outcome of this.#rows[number]?.outcomes ?? []) {
+      if ((outcome >>> 30 === OutcomeAction.bySourcePort) === ofRows) ids.add(outcome & 0x0fff_ffff)
+    }
+    return [...ids]
+  }
+
+  /** All rows by number; the same array until something changes. */
+  publish(): readonly Row[] {
+    this.#published ??= this.#rows.slice()
+    return this.#published
+  }
+}
+
+const ALLOW = 1
+const DENY = 2
+
+/** First match over all tiers at one point of protocol and ports; where the peer's being unknown leaves it open, no. */
+function decide(
+  tiers: readonly ActiveTier[],
+  ends: Ends,
+  protocol: ProtocolNumber,
+  low: number,
+  sourcePort: number,
+): Decision {
+  const search = new Search(tiers, ends, protocol, low, sourcePort)
+  const decision = search.from(0, false)
+  search.possible |= decision.action === OutcomeAction.allow ? ALLOW : DENY
+  if (search.possible !== (ALLOW | DENY)) return decision
+  return { action: OutcomeAction.deny, by: ends.unknownPeer, log: decision.log }
+}
+
+class Search {
+  possible = 0
+  #tiers: readonly ActiveTier[]
+  #ends: Ends
+  #protocol: ProtocolNumber
+  #low: number
+  #sourcePort: number
+
+  constructor(tiers: readonly ActiveTier[], ends: Ends, protocol: ProtocolNumber, low: number, sourcePort: number) {
+    this.#tiers = tiers
+    this.#ends = ends
+    this.#protocol = protocol
+    this.#low = low
+    this.#sourcePort = sourcePort
+  }
+
+  from(first: number, logged: boolean): Decision {
+    let log = logged
+    tiers: for (let index = first; index < this.#tiers.length; index++) {
+      const tier = this.#tiers[index]
+      if (tier === undefined) break
+      for (const rule of tier.rules) {
+        const l4 = termsHold(rule.l4, this.#protocol, this.#low, this.#sourcePort)
+        if (l4 === No) continue
+        if (l4 === Maybe || rule.maybe) {
+          if (rule.action === "allow") this.possible |= ALLOW
+          else if (rule.action === "deny") this.possible |= DENY
+          else if (rule.action === "pass") {
+            this.possible |= this.from(index + 1, log).action === OutcomeAction.allow ? ALLOW : DENY
+          }
+          continue
+        }
+        if (rule.action === "log") log = true
+        else if (rule.action === "pass") continue tiers
+        else return { action: rule.action === "allow" ? OutcomeAction.allow : OutcomeAction.deny, by: rule.by, log }
+      }
+      if (tier.deny !== undefined) return { action: OutcomeAction.deny, by: tier.deny, log }
+    }
+    return { action: OutcomeAction.allow, by: this.#ends.noPolicy, log }
+  }
+}
+
+function decideNodeSocket(
+  tiers: readonly ActiveTier[],
+  ends: Ends,
+  protocol: ProtocolNumber,
+  low: number,
+  sourcePort: number,
+): Decision {
+  for (const tier of tiers) {
+    for (const rule of tier.rules) {
+      if (rule.beforeNode && !rule.maybe && termsHold(rule.l4, protocol, low, sourcePort) === Yes) {
+        return { action: OutcomeAction.deny, by: rule.by, log: false }
+      }
+    }
+  }
+  return { action: OutcomeAction.allow, by: ends.nodeToOwnPod, log: false }
+}

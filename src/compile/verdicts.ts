@@ -1,0 +1,121 @@
+import type { RuleId, Verdict } from "../model/verdict.ts"
+import { type OutcomeAction, packOutcome } from "./compiled.ts"
+
+/** What a verdict is by, with a number; equal but for the origin is the same cause. */
+export interface Cause {
+  readonly code: number
+  id: RuleId
+  /** Ids of verdicts that name it. */
+  readonly verdicts: Set<number>
+}
+
+export interface Decision {
+  readonly action: typeof OutcomeAction.deny | typeof OutcomeAction.allow
+  readonly by: Cause
+  readonly log: boolean
+}
+
+/** How many verdicts out of use keep their ids, so that events still on their way find them. */
+const KEPT_OUT_OF_USE = 16_384
+
+/** Verdicts by number. Equal ones have one id for as long as anything uses them, and well beyond. */
+export class Verdicts {
+  #causes = new Map<string, Cause>()
+  #ids = new Map<string, number>()
+  #verdicts: (Verdict | undefined)[] = [undefined]
+  #keys: string[] = [""]
+  #uses: number[] = [0]
+  #outOfUse: number[] = []
+  #free: number[] = []
+  #published: readonly (Verdict | undefined)[] | undefined
+
+  /** The cause that is `id` but for its origin; the origin becomes that of `id`. */
+  cause(id: RuleId): Cause {
+    const key = JSON.stringify("origin" in id ? { ...id, origin: undefined } : id)
+    const known = this.#causes.get(key)
+    if (known === undefined) {
+      const cause: Cause = { code: this.#causes.size + 1, id, verdicts: new Set() }
+      this.#causes.set(key, cause)
+      return cause
+    }
+    if (!sameOrigin(known.id, id)) {
+      known.id = id
+      for (const verdict of known.verdicts) this.#refresh(verdict)
+    }
+    return known
+  }
+
+  /** The packed outcome of a decision, and of a staged one if that differs in action or rule. */
+  outcome(decision: Decision, staged: Decision | undefined): number {
+    const differs = staged !== undefined && (staged.action !== decision.action || staged.by !== decision.by)
+    const beside = differs ? `:${staged.action}:${staged.by.code}` : ""
+    const key = `${decision.action}:${decision.by.code}:${decision.log ? 1 : 0}${beside}`
+    let id = this.#ids.get(key)
+    if (id === undefined) {
+      id = this.#free.pop() ?? this.#verdicts.length
+      this.#ids.set(key, id)
+      this.#keys[id] = key
+      this.#uses[id] = 0
+      this.#verdicts[id] = makeVerdict(decision, differs ? staged : undefined)
+      this.#published = undefined
+      decision.by.verdicts.add(id)
+      if (differs) staged.by.verdicts.add(id)
+      this.#parts.set(id, { decision, staged: differs ? staged : undefined })
+    }
+    return packOutcome({ action: decision.action, log: decision.log, staged: differs, id })
+  }
+
+  #parts = new Map<number, { readonly decision: Decision; readonly staged: Decision | undefined }>()
+
+  #refresh(id: number): void {
+    const parts = this.#parts.get(id)
+    if (parts === undefined) return
+    this.#verdicts[id] = makeVerdict(parts.decision, parts.staged)
+    this.#published = undefined
+  }
+
+  use(id: number): void {
+    this.#uses[id] = (this.#uses[id] ?? 0) + 1
+  }
+
+  unuse(id: number): void {
+    const uses = (this.#uses[id] ?? 0) - 1
+    this.#uses[id] = uses
+    if (uses > 0) return
+    this.#outOfUse.push(id)
+    if (this.#outOfUse.length > KEPT_OUT_OF_USE) this.#forgetSome()
+  }
+
+  #forgetSome(): void {
+    const old = this.#outOfUse.splice(0, KEPT_OUT_OF_USE / 2)
+    const later = new Set(this.#outOfUse)
+    for (const id of old) {
+      const parts = this.#parts.get(id)
+      if (parts === undefined || (this.#uses[id] ?? 0) > 0 || later.has(id)) continue
+      parts.decision.by.verdicts.delete(id)
+      parts.staged?.by.verdicts.delete(id)
+      this.#parts.delete(id)
+      this.#ids.delete(this.#keys[id] ?? "")
+      this.#verdicts[id] = undefined
+      this.#free.push(id)
+    }
+    this.#published = undefined
+  }
+
+  /** All verdicts by id; the same array until something changes. */
+  publish(): readonly (Verdict | undefined)[] {
+    this.#published ??= this.#verdicts.slice()
+    return this.#published
+  }
+}
+
+function makeVerdict(decision: Decision, staged: Decision | undefined): Verdict {
+  const word = (d: Decision): "allow" | "deny" => (d.action === 1 ? "allow" : "deny")
+  const verdict = { action: word(decision), by: decision.by.id, log: decision.log }
+  return staged === undefined ? verdict : { ...verdict, staged: { action: word(staged), by: staged.by.id } }
+}
+
+function sameOrigin(a: RuleId, b: RuleId): boolean {
+  if (!("origin" in a) || !("origin" in b)) return true
+  return a.origin.file === b.origin.file && a.origin.line === b.origin.line && a.origin.column === b.origin.column
+}

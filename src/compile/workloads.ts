@@ -1,0 +1,110 @@
+import type { Endpoint, NamedPort, Node } from "../model/cluster.ts"
+import type { Labels } from "../model/selector.ts"
+import { addTo, removeFrom } from "./features.ts"
+import { keysOfWorkload, type Workload } from "./match.ts"
+
+/** Workloads interned by what rules can see of them, with the index by which peers find candidates. */
+export class Workloads {
+  #byKey = new Map<string, { readonly workload: Workload; uses: number }>()
+  #keys = new Map<Workload, string>()
+  #index = new Map<string, Set<Workload>>()
+  #texts = new WeakMap<object, string>()
+  #next = 1
+  readonly outside: Workload
+  readonly unknown: Workload
+
+  constructor() {
+    this.outside = this.acquire(bare("outside"))
+    this.unknown = this.acquire(bare("unknown"))
+  }
+
+  ofEndpoint(endpoint: Endpoint, namespaceLabels: Labels, serviceAccountLabels: Labels): Workload {
+    const { namespace, labels, serviceAccount, namedPorts } = endpoint
+    const fields = { namespace, labels, namespaceLabels, serviceAccount, serviceAccountLabels, namedPorts }
+    return this.acquire({ ...bare("endpoint"), ...fields })
+  }
+
+  ofNode(node: Pick<Node, "labels">, localNode: boolean, socket: boolean): Workload {
+    return this.acquire({ ...bare("node"), labels: node.labels, localNode, socket })
+  }
+
+  acquire(fields: Omit<Workload, "id">): Workload {
+    const key = [
+      fields.kind,
+      fields.localNode ? "local" : "",
+      fields.socket ? "socket" : "",
+      fields.namespace ?? "",
+      fields.serviceAccount ?? "",
+      this.#labelsText(fields.labels),
+      this.#labelsText(fields.namespaceLabels),
+      this.#labelsText(fields.serviceAccountLabels),
+      this.#portsText(fields.namedPorts),
+    ].join("\n")
+    const known = this.#byKey.get(key)
+    if (known !== undefined) {
+      known.uses++
+      return known.workload
+    }
+    const workload = { ...fields, id: this.#next++ }
+    this.#byKey.set(key, { workload, uses: 1 })
+    this.#keys.set(workload, key)
+    for (const index of keysOfWorkload(workload)) if (!index.includes("\0")) addTo(this.#index, index, workload)
+    return workload
+  }
+
+  release(workload: Workload): void {
+    const key = this.#keys.get(workload) ?? ""
+    const known = this.#byKey.get(key)
+    if (known === undefined || --known.uses > 0) return
+    this.#byKey.delete(key)
+    this.#keys.delete(workload)
+    for (const index of keysOfWorkload(workload)) if (!index.includes("\0")) removeFrom(this.#index, index, workload)
+  }
+
+  /** Workloads that have one of the keys of `indexKeys`; block keys are the caller's. */
+  withKeys(keys: readonly string[]): Set<Workload> {
+    const found = new Set<Workload>()
+    for (const key of keys) {
+      // Of a pair the label is the rarer part.
+      const pair = key.indexOf("\0")
+      for (const workload of this.#index.get(pair < 0 ? key : key.slice(pair + 1)) ?? []) found.add(workload)
+    }
+    return found
+  }
+
+  #labelsText(labels: Labels): string {
+    let text = this.#texts.get(labels)
+    if (text === undefined) {
+      const keys = Object.keys(labels).sort()
+      text = JSON.stringify(keys.map((key) => [key, labels[key]]))
+      this.#texts.set(labels, text)
+    }
+    return text
+  }
+
+  #portsText(ports: readonly NamedPort[]): string {
+    let text = this.#texts.get(ports)
+    if (text === undefined) {
+      text = ports
+        .map((port) => `${port.protocol}:${port.port}=${port.name}`)
+        .sort()
+        .join()
+      this.#texts.set(ports, text)
+    }
+    return text
+  }
+}
+
+function bare(kind: Workload["kind"]): Omit<Workload, "id"> {
+  return {
+    kind,
+    localNode: false,
+    socket: false,
+    namespace: undefined,
+    labels: {},
+    namespaceLabels: {},
+    serviceAccount: undefined,
+    serviceAccountLabels: {},
+    namedPorts: [],
+  }
+}
