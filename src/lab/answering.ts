@@ -60,8 +60,8 @@ export class BackgroundAnswering implements Answering {
   }
 }
 
-/** What `heddle lab respond` runs: answers for the lab until it is ended. */
-export async function respond(paths: LabPaths): Promise<never> {
+/** What `heddle lab respond` runs: answers for the lab until it is told to end. */
+export async function respond(paths: LabPaths, stop: AbortSignal): Promise<void> {
   const reactor = new Reactor((error) => process.stderr.write(`${error instanceof Error ? error.message : error}\n`))
   reactor.start()
   const responder = new Responder(reactor)
@@ -79,13 +79,17 @@ export async function respond(paths: LabPaths): Promise<never> {
     replaceFile(readyFile(paths), JSON.stringify({ revision: done, problems } satisfies Ready))
   }
   mkdirSync(dirname(paths.responder), { recursive: true })
-  watch(dirname(paths.responder), (_event, name) => {
+  const watcher = watch(dirname(paths.responder), (_event, name) => {
     if (name === basename(paths.responder)) look()
   })
   // A lost notification costs a second, not the lab.
-  setInterval(look, 1_000)
+  const clock = setInterval(look, 1_000)
   look()
-  return await new Promise<never>(() => undefined)
+  await new Promise<void>((resolve) => stop.addEventListener("abort", () => resolve(), { once: true }))
+  clearInterval(clock)
+  watcher.close()
+  responder.close()
+  await reactor.close()
 }
 
 function readyFile(paths: LabPaths): string {

@@ -50,6 +50,7 @@ export class Lab {
   readonly #pods = new Map<string, PodRecord>()
   readonly #clients = new Map<string, AgentClient>()
   #outside: readonly Address[] = []
+  #applied: readonly Manifest[] = []
 
   private constructor(paths: LabPaths, options: LabOptions, record: LabRecord | undefined) {
     this.paths = paths
@@ -94,6 +95,11 @@ export class Lab {
 
   get pods(): ReadonlyMap<string, PodRecord> {
     return this.#pods
+  }
+
+  /** The objects of the state applied last, with the addresses that pods got. */
+  get objects(): readonly Manifest[] {
+    return this.#applied
   }
 
   /** The agent of a node. */
@@ -157,6 +163,8 @@ export class Lab {
         "free the port, or take it out of the manifest",
       )
     }
+    this.#applied = objects
+    if (arriving.length > 0) this.#progress("waiting until every node enforces the policies")
     await Promise.all([...state.nodes.keys()].map((node) => this.#awaitEnforced(node, digestOf(objects))))
   }
 

@@ -33,6 +33,8 @@ export interface LabUpRequest {
   readonly outside?: readonly Address[]
   /** Told what is being done, for people who wait. */
   readonly progress?: (text: string) => void
+  /** Whether a signal takes a half made lab away again (default); false when the caller sees to that. */
+  readonly undoOnSignal?: boolean
 }
 
 export interface LabUp {
@@ -62,7 +64,7 @@ export async function labUp(request: LabUpRequest): Promise<LabUp> {
       await lab.apply(state)
       return lab
     }
-    const lab = reuse ? await work() : await undoneByFailure(work, () => clearLab(paths))
+    const lab = reuse ? await work() : await undoneByFailure(work, () => clearLab(paths), request.undoOnSignal ?? true)
     return { lab, changed: reuse, warnings }
   } finally {
     await lock.release()
@@ -213,13 +215,14 @@ export function onEndSignal(undo: () => Promise<void>): () => void {
   }
 }
 
-/** Runs `work`; when it fails, or when the process is told to end meanwhile, `undo` runs before anything else. */
-export async function undoneByFailure<T>(work: () => Promise<T>, undo: () => Promise<void>): Promise<T> {
+/** Runs `work`; when it fails, or with `onSignal` when the process is told to end meanwhile, `undo` runs. */
+async function undoneByFailure<T>(work: () => Promise<T>, undo: () => Promise<void>, onSignal: boolean): Promise<T> {
   let ending = false
-  const forget = onEndSignal(async () => {
+  const end = async (): Promise<void> => {
     ending = true
     await undo()
-  })
+  }
+  const forget = onSignal ? onEndSignal(end) : () => undefined
   try {
     return await work()
   } catch (error) {
