@@ -56,8 +56,7 @@ export function walkEnd(cluster: Cluster, packet: Packet, direction: Direction):
   const peer = factsOf(cluster, judge, other)
   if (peer.kind === "endpoint" && peer.namespace === workload.namespace && peer.name === workload.name) return undefined
   // Policy sees a workload by its first address of the packet's family; it has one in all but odd cases.
-  const own = firstAddress(cluster, workload, near)
-  const subject = factsOf(cluster, judge, own)
+  const subject = withAddress(cluster, workload, firstAddress(cluster, workload, near))
   const socket = direction === "ingress" && packet.fromNodeSocket === true && mayBeSocketOf(judge, peer)
   const far = socket ? socketFacts(cluster, judge, packet) : peer
 
@@ -84,6 +83,11 @@ function firstAddress(cluster: Cluster, workload: Facts, near: Address): Address
   return addresses.find((address) => familyOf(address) === familyOf(near)) ?? near
 }
 
+/** The same facts as seen at another address: other blocks, and so other network sets, may lie around it. */
+function withAddress(cluster: Cluster, facts: Facts, address: Address): Facts {
+  return { ...facts, address, networkSets: factsOf(cluster, "", address).networkSets ?? [] }
+}
+
 /** A socket of the judging node: not one whose address says that it is a workload's or another node's. */
 function mayBeSocketOf(judge: string, peer: Facts): boolean {
   return peer.kind !== "endpoint" && (peer.kind !== "node" || peer.node === judge)
@@ -93,8 +97,7 @@ function mayBeSocketOf(judge: string, peer: Facts): boolean {
 function socketFacts(cluster: Cluster, judge: string, packet: Packet): Facts {
   const node = cluster.nodes.get(judge) ?? { name: judge, labels: {} }
   const address = (familyOf(packet.destination) === 4 ? "0.0.0.0" : "::") as Address
-  const { networkSets } = factsOf(cluster, judge, address)
-  return { ...nodeFacts(node, judge, address), ...(networkSets === undefined ? {} : { networkSets }) }
+  return withAddress(cluster, nodeFacts(node, judge, address), address)
 }
 
 interface Decision {

@@ -249,7 +249,7 @@ export const parts: fc.Arbitrary<Parts> = fc
     ]),
     sets: fc.tuple(fc.option(networkSet("s1")), fc.option(networkSet("s2"))),
     tiers: optional(tier),
-    policies: fc.array(policy, { maxLength: 6 }),
+    policies: fc.uniqueArray(policy, { maxLength: 6, selector: policyKey }),
     ranges: fc.constantFrom<Prefix[]>(
       [parsePrefix("10.244.0.0/16"), parsePrefix("fd00::/16")],
       [parsePrefix("10.244.0.0/16"), parsePrefix("10.244.1.0/24")],

@@ -1,0 +1,119 @@
+import fc from "fast-check"
+import { expect, test } from "vitest"
+import * as arbitrary from "../../test/arbitrary/cluster.ts"
+import type { Cluster } from "../model/cluster.ts"
+import { canonical } from "./canonical.ts"
+import type { ClusterChange } from "./change.ts"
+import { Compiler, compile } from "./compile.ts"
+import type { Compiled } from "./compiled.ts"
+
+const SEED = 20_261_122
+
+/** A stream of bits out of one number, for choosing item by item. */
+function chooser(seed: number): () => number {
+  let state = seed | 1
+  return () => {
+    state ^= state << 13
+    state ^= state >>> 17
+    state ^= state << 5
+    return state >>> 0
+  }
+}
+
+function shuffled<T>(items: readonly T[], next: () => number): T[] {
+  return items
+    .map((item) => [next(), item] as const)
+    .sort(([a], [b]) => a - b)
+    .map(([, item]) => item)
+}
+
+const collections = ["namespaces", "accounts", "endpoints", "nodes", "sets", "tiers", "policies"] as const
+
+function shuffleParts(parts: arbitrary.Parts, next: () => number): arbitrary.Parts {
+  return { ...parts, ...Object.fromEntries(collections.map((name) => [name, shuffled(parts[name], next)])) }
+}
+
+/** A state between two: each item from one, the other, or absent. Items taken are the same objects. */
+function mixed(one: arbitrary.Parts, other: arbitrary.Parts, next: () => number): arbitrary.Parts {
+  const pick = <T>(a: readonly T[], b: readonly T[]): T[] => {
+    const count = Math.max(a.length, b.length)
+    return Array.from({ length: count }, (_, i) => [a[i], a[i], b[i], undefined][next() % 4]).filter(
+      (item): item is T => item !== undefined,
+    )
+  }
+  return {
+    ...one,
+    ...Object.fromEntries(
+      collections.map((name) => [name, pick<unknown>(one[name] as readonly unknown[], other[name])]),
+    ),
+    ranges: next() % 2 === 0 ? one.ranges : other.ranges,
+  }
+}
+
+function keysOfAll(before: Cluster, after: Cluster): ClusterChange {
+  const keys = (map: ReadonlyMap<string, unknown>, other: ReadonlyMap<string, unknown>): string[] => [
+    ...map.keys(),
+    ...other.keys(),
+  ]
+  return {
+    endpoints: keys(before.endpoints, after.endpoints),
+    policies: keys(before.policies, after.policies),
+    namespaces: keys(before.namespaces, after.namespaces),
+  }
+}
+
+test("the order in which objects come makes no difference", () => {
+  fc.assert(
+    fc.property(arbitrary.parts, fc.integer(), (parts, seed) => {
+      const again = arbitrary.clusterOf(shuffleParts(parts, chooser(seed)))
+      expect(canonical(compile(again, "n1"))).toEqual(canonical(compile(arbitrary.clusterOf(parts), "n1")))
+    }),
+    { seed: SEED, numRuns: 300 },
+  )
+})
+
+test("a compiler that has seen any history means what one from scratch means, and leaves older results alone", () => {
+  fc.assert(
+    fc.property(
+      arbitrary.parts,
+      arbitrary.parts,
+      fc.array(fc.integer(), { minLength: 1, maxLength: 6 }),
+      (one, other, seeds) => {
+        const compiler = new Compiler("n1")
+        const history: { readonly compiled: Compiled; readonly meaning: unknown }[] = []
+        let before = arbitrary.clusterOf(one)
+        history.push({ compiled: compiler.update(before), meaning: canonical(compile(before, "n1")) })
+        for (const seed of seeds) {
+          const next = chooser(seed)
+          const after = arbitrary.clusterOf(shuffleParts(mixed(one, other, next), next))
+          const compiled = compiler.update(after, next() % 2 === 0 ? {} : keysOfAll(before, after))
+          history.push({ compiled, meaning: canonical(compile(after, "n1")) })
+          before = after
+          expect(canonical(compiled)).toEqual(history.at(-1)?.meaning)
+        }
+        for (const { compiled, meaning } of history) expect(canonical(compiled)).toEqual(meaning)
+      },
+    ),
+    { seed: SEED, numRuns: 400 },
+  )
+})
+
+test("what is deleted and added again comes back, and what did not change is the same object", () => {
+  fc.assert(
+    fc.property(arbitrary.parts, (parts) => {
+      const cluster = arbitrary.clusterOf(parts)
+      const compiler = new Compiler("n1")
+      const first = compiler.update(cluster)
+      const same = compiler.update({ ...cluster, policies: new Map(cluster.policies) })
+      expect(same.addresses).toBe(first.addresses)
+      expect(same.classes).toBe(first.classes)
+      expect(same.endpoints).toBe(first.endpoints)
+      expect(same.sets).toBe(first.sets)
+      expect(same.rows).toBe(first.rows)
+      expect(same.verdicts).toBe(first.verdicts)
+      compiler.update({ ...cluster, policies: new Map() })
+      expect(canonical(compiler.update(cluster))).toEqual(canonical(first))
+    }),
+    { seed: SEED, numRuns: 200 },
+  )
+})
