@@ -21,6 +21,7 @@ import {
   validateObject,
 } from "../dialect/kubernetes/index.ts"
 import { groupOf } from "../dialect/kubernetes/metadata.ts"
+import { policyApiKinds, policyApiToModel, validatePolicyApiObject } from "../dialect/policy-api/index.ts"
 import { textAt } from "../dialect/read.ts"
 import { nearestWord } from "../dialect/suggest.ts"
 import type { Namespace, NetworkSet, Node, ServiceAccount } from "../model/cluster.ts"
@@ -59,9 +60,18 @@ export function rulesOf(value: unknown): KindRules | undefined {
   const apiVersion = textAt(value, "apiVersion") ?? ""
   const kind = textAt(value, "kind") ?? ""
   const known = kubernetesKind(apiVersion, kind)
-  if (known === undefined) return calicoRules(apiVersion, kind) ?? ciliumRules(apiVersion, kind)
+  if (known === undefined) {
+    return policyApiRules(apiVersion, kind) ?? calicoRules(apiVersion, kind) ?? ciliumRules(apiVersion, kind)
+  }
   const toModel = kubernetesParts[`${apiVersion}/${kind}`] ?? ((): ModelPart => ({ kind: "none" }))
   return { namespaced: known.namespaced, validate: validateObject, toModel }
+}
+
+function policyApiRules(apiVersion: string, kind: string): KindRules | undefined {
+  const known = Object.hasOwn(policyApiKinds, kind) ? policyApiKinds[kind] : undefined
+  if (known?.apiVersion !== apiVersion) return undefined
+  const toModel = (object: ManifestObject): ModelPart => ({ kind: "policies", value: [policyApiToModel(object)] })
+  return { namespaced: false, validate: validatePolicyApiObject, toModel }
 }
 
 function calicoRules(apiVersion: string, kind: string): KindRules | undefined {
@@ -127,7 +137,8 @@ export function unknownKindProblem(object: ManifestObject): Problem {
   if (!apiVersion) return problem("apiVersion", "apiVersion is required, as a text", "for example networking.k8s.io/v1")
   if (!kind) return problem("kind", "kind is required, as a text", "for example NetworkPolicy")
   const group = groupOf(apiVersion)
-  const known = kubernetesKinds().map((name) => ({
+  const policyApi = Object.entries(policyApiKinds).map(([name, { apiVersion: version }]) => `${version}/${name}`)
+  const known = [...kubernetesKinds(), ...policyApi].map((name) => ({
     apiVersion: name.slice(0, name.lastIndexOf("/")),
     kind: name.slice(name.lastIndexOf("/") + 1),
   }))

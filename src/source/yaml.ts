@@ -35,6 +35,7 @@ export function readManifests(text: string, file: string): Manifests {
       merge: true,
       uniqueKeys: true,
       prettyErrors: false,
+      logLevel: "error",
     })
     if (!Array.isArray(documents)) continue
     for (const document of documents) {
