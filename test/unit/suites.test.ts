@@ -15,7 +15,10 @@ const root = fileURLToPath(new URL("../suites/", import.meta.url))
 const files = readdirSync(root, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".jsonl"))
 
 describe.each(files.sort())("%s", (file) => {
-  it.each([modelPlane, compiledPlane])("is all right by %o", async (makePlane) => {
+  it.each([
+    ["model", modelPlane],
+    ["compiled", compiledPlane],
+  ] as const)("is all right by plane %s", async (_, makePlane) => {
     const histories = planSuite(loadCases([join(root, file)], () => ""))
     const failures: string[] = []
     let cases = 0

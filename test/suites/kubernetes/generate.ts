@@ -1,6 +1,6 @@
 import { writeFileSync } from "node:fs"
 import { kubernetesAllows, type RawObject, type RawProbe } from "../../evaluator/kubernetes.ts"
-import type { Case } from "./builders.ts"
+import type { Case } from "../builders.ts"
 import { addresses } from "./cases/addresses.ts"
 import { admission } from "./cases/admission.ts"
 import { blocks } from "./cases/blocks.ts"

@@ -12,7 +12,7 @@ import {
   policy,
   world,
   worldPods,
-} from "../builders.ts"
+} from "../../builders.ts"
 
 /** Families, addresses from anywhere, addresses that nobody states, and pods that have ended. */
 const podA = labels({ pod: "a" })

@@ -1,4 +1,4 @@
-import { type Case, expression, ingress, labels, namespace, policy } from "../builders.ts"
+import { type Case, expression, ingress, labels, namespace, policy } from "../../builders.ts"
 
 /** What the API server takes and refuses: pkg/apis/networking/validation, label selectors, object metadata, strict fields. */
 const before = [namespace("x", { "kubernetes.io/metadata.name": "x" })]

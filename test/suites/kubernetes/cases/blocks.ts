@@ -1,4 +1,4 @@
-import { allow, type Case, deny, egress, ingress, labels, policy, world } from "../builders.ts"
+import { allow, type Case, deny, egress, ingress, labels, policy, world } from "../../builders.ts"
 
 /** ipBlock: any address inside it (pods too) but for the holes; both families; with ports; beside selectors. */
 const podA = labels({ pod: "a" })

@@ -1,4 +1,4 @@
-import { allow, type Case, deny, denyEgress, denyIngress, policy, world } from "../builders.ts"
+import { allow, type Case, deny, denyEgress, denyIngress, policy, world } from "../../builders.ts"
 
 /** What isolates a pod, in which direction, and what that means with no rule, one rule and rules for all. */
 const all = {}

@@ -13,7 +13,7 @@ import {
   policy,
   world,
   worldPods,
-} from "../builders.ts"
+} from "../../builders.ts"
 
 /** Histories of steps: what changes between two states, and only that, changes verdicts. */
 const podA = labels({ pod: "a" })

@@ -9,7 +9,7 @@ import {
   namespace,
   pod,
   policy,
-} from "../builders.ts"
+} from "../../builders.ts"
 
 /** Nine pods in three namespaces, two ports, three protocols, every pair: 486 probes a case. The independent evaluator judges. */
 const names = ["a", "b", "c"]

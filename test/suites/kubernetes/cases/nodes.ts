@@ -11,7 +11,7 @@ import {
   pod,
   policy,
   world,
-} from "../builders.ts"
+} from "../../builders.ts"
 
 /** Nodes and host-network pods as source and target. */
 const nodeIps = { "node-1": ["172.18.0.11", "fd00:172:18::11"], "node-2": ["172.18.0.12", "fd00:172:18::12"] }

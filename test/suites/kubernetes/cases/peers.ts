@@ -11,7 +11,7 @@ import {
   pod,
   policy,
   world,
-} from "../builders.ts"
+} from "../../builders.ts"
 
 /** Who a peer is: pod and namespace selectors alone and together, and several peers. */
 const podA = labels({ pod: "a" })

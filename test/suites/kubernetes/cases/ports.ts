@@ -10,7 +10,7 @@ import {
   policy,
   standardPorts,
   world,
-} from "../builders.ts"
+} from "../../builders.ts"
 
 /** Ports by number, range and name, and protocols. */
 const podA = labels({ pod: "a" })

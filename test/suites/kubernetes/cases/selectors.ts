@@ -1,4 +1,4 @@
-import { allow, type Case, deny, expression, ingress, labels, namespace, pod } from "../builders.ts"
+import { allow, type Case, deny, expression, ingress, labels, namespace, pod } from "../../builders.ts"
 
 /** Label selectors: every operator, on subjects, on peers and on namespaces, and how terms combine. */
 

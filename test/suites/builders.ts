@@ -1,4 +1,4 @@
-import { kubernetesAllows, type RawEnd, type RawObject, type RawProbe } from "../../evaluator/kubernetes.ts"
+import { kubernetesAllows, type RawEnd, type RawObject, type RawProbe } from "../evaluator/kubernetes.ts"
 
 /** Words in which the cases of this suite are written; `generate.ts` turns them into JSON Lines. */
 
