@@ -283,7 +283,7 @@ describe("pod", () => {
     expect(network.forwarding()?.ports.get("shop/web")).toMatchObject({ ifindex: attached[0], sandbox: "c-web" })
     expect(network.forwarding()?.peers.get("b")).toEqual({ number: 1, address: "192.0.2.2" })
 
-    const check = { ...request, addresses: made.addresses }
+    const check = { ...request, addresses: made.addresses, gateways: made.gateways }
     await network.check(check)
     expect(await failureOf(network.check({ ...check, addresses: [parseAddress("10.1.0.3")] }))).toBe("mismatch")
     in_(netns, (netlink) => {
@@ -291,6 +291,7 @@ describe("pod", () => {
       netlink.deleteRoute({ destination: parsePrefix("0.0.0.0/0"), ifindex })
     })
     expect(await failureOf(network.check(check))).toBe("mismatch")
+    await network.check({ ...check, gateways: [] })
     expect(await failureOf(network.add(request))).toBe("interface")
 
     await network.del(request)
@@ -313,7 +314,7 @@ describe("pod", () => {
       const made = await network.add(requestOf(name, netns))
       expect(made.addresses.length).toBe(1)
       expect(sysctl(netns, "net.ipv6.conf.eth0.disable_ipv6")).toBe(name === "six" ? "0" : "1")
-      await network.check({ ...requestOf(name, netns), addresses: made.addresses })
+      await network.check({ ...requestOf(name, netns), addresses: made.addresses, gateways: made.gateways })
       await network.del(requestOf(name, netns))
     }
   })

@@ -11,6 +11,8 @@ export interface Expectation {
   readonly netns: string
   /** Addresses that the runtime's copy of ADD's result gives the interface. */
   readonly addresses: readonly Address[]
+  /** Next hops of its default routes there: a later plugin of a chain may have changed them. */
+  readonly gateways: readonly Address[]
   /** Whether the program at the node's end is in place. */
   readonly isHooked: (ifindex: number) => boolean
 }
@@ -39,7 +41,7 @@ export function checkAttachment(node: NodeNamespace, attachment: Attachment, exp
     if (inode !== attachment.netnsInode) throw differ(`${expected.netns} is not the namespace that was attached`)
     const netlink = Netlink.open(handle)
     try {
-      const found = podDifference(netlink, attachment)
+      const found = podDifference(netlink, attachment, expected.gateways)
       if (found !== undefined) throw differ(found)
     } finally {
       netlink.close()
@@ -50,7 +52,11 @@ export function checkAttachment(node: NodeNamespace, attachment: Attachment, exp
 }
 
 /** The first thing inside the pod that is not as recorded. */
-function podDifference(netlink: Netlink, { ifname, ifindex, hostName, mac, mtu, addresses }: Attachment) {
+function podDifference(
+  netlink: Netlink,
+  { ifname, ifindex, hostName, mac, mtu, addresses }: Attachment,
+  defaults: readonly Address[],
+): string | undefined {
   const link = netlink.link(ifname)
   if (link === undefined) return `${ifname} is gone`
   if (link.peer !== ifindex) return `${ifname} is not the other end of ${hostName}`
@@ -61,6 +67,7 @@ function podDifference(netlink: Netlink, { ifname, ifindex, hostName, mac, mtu, 
   const missing = addresses.filter((address) => !found.some((one) => one.address === address))
   if (missing.length > 0) return `${ifname} lacks ${list(missing)}`
   for (const family of familiesOf(addresses)) {
+    if (!defaults.includes(gateways[family])) continue
     const isDefault = netlink
       .routes({ family, table: 254 })
       .some((r) => r.destination === everything[family] && r.gateway === gateways[family] && r.ifindex === link.index)

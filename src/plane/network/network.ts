@@ -6,7 +6,7 @@ import type { Cluster } from "../../model/cluster.ts"
 import type { Address, Prefix } from "../../net/types.ts"
 import type { Forwarding } from "../plane.ts"
 import { type Attachment, Attachments, attachmentKey, hostNameOf, isHostName, ownerOf } from "./attachment.ts"
-import { checkAttachment } from "./check.ts"
+import { checkAttachment, type Expectation } from "./check.ts"
 import { NetworkError } from "./error.ts"
 import { forwardingOf } from "./forwarding.ts"
 import { GATEWAY_MAC, gateways, macFromText, macText, podMac } from "./gateway.ts"
@@ -205,7 +205,7 @@ export class NodeNetwork {
   }
 
   /** CNI CHECK: throws `NetworkError` for the first thing that is not as ADD made it. */
-  async check(request: Ref & { readonly netns: string; readonly addresses: readonly Address[] }): Promise<void> {
+  async check(request: Ref & Omit<Expectation, "isHooked">): Promise<void> {
     const attachment = this.#attachments.get(request)
     if (attachment?.phase !== "attached")
       throw new NetworkError(

@@ -1,7 +1,7 @@
 import type { Link } from "../../kernel/netlink/link.ts"
 import { NetworkError } from "./error.ts"
 import { GATEWAY_MAC, NODE_MAC } from "./gateway.ts"
-import type { NodeNamespace, Settings } from "./node-namespace.ts"
+import { linkSetting, type NodeNamespace, type Settings } from "./node-namespace.ts"
 import { raise } from "./pod-interface.ts"
 
 /** The node routes its pods' addresses into the first of this pair; a program at its egress judges and delivers. */
@@ -70,12 +70,12 @@ export function nodeSettings(devices: readonly string[], asymmetric: readonly st
     // The stricter of `all` and the link's own counts, so `all` must not be strict.
     "net.ipv4.conf.all.rp_filter": 0,
   }
-  for (const name of [...devices, ...asymmetric]) settings[`net.ipv4.conf.${name}.rp_filter`] = 0
+  for (const name of [...devices, ...asymmetric]) settings[linkSetting("ipv4", name, "rp_filter")] = 0
   for (const name of devices) {
-    settings[`net.ipv6.conf.${name}.accept_ra`] = 0
-    settings[`net.ipv6.conf.${name}.disable_ipv6`] = name === HEDDLE1 ? 1 : 0
-    settings[`net.ipv4.conf.${name}.forwarding`] = name === HEDDLE1 ? 0 : 1
-    settings[`net.ipv6.conf.${name}.forwarding`] = name === HEDDLE1 ? 0 : 1
+    settings[linkSetting("ipv6", name, "accept_ra")] = 0
+    settings[linkSetting("ipv6", name, "disable_ipv6")] = name === HEDDLE1 ? 1 : 0
+    settings[linkSetting("ipv4", name, "forwarding")] = name === HEDDLE1 ? 0 : 1
+    settings[linkSetting("ipv6", name, "forwarding")] = name === HEDDLE1 ? 0 : 1
   }
   return settings
 }

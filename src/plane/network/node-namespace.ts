@@ -12,6 +12,11 @@ import { NetworkError } from "./error.ts"
 /** Settings under `net.`, by their names; undefined leaves one as it is. */
 export type Settings = Readonly<Record<string, string | number>>
 
+/** Name of a link's setting: dots in the link's own name are written as slashes. */
+export function linkSetting(family: "ipv4" | "ipv6", link: string, setting: string): string {
+  return `net.${family}.conf.${link.replaceAll(".", "/")}.${setting}`
+}
+
 /** The node's network namespace: an open route socket there, and its sysctls. */
 export class NodeNamespace {
   readonly path: string

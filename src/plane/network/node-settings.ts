@@ -1,5 +1,5 @@
 import { getSysctl } from "../../kernel/sysctl.ts"
-import { applySettings, type NodeNamespace, type Settings } from "./node-namespace.ts"
+import { applySettings, linkSetting, type NodeNamespace, type Settings } from "./node-namespace.ts"
 import { isRecord, readState, writeState } from "./state-file.ts"
 
 /** Changes the node's sysctls and remembers on disk what they were, so that `restore` can put them back. */
@@ -28,16 +28,20 @@ export class NodeSettings {
    * advertisements goes on doing so (2: even when forwarding), and every other link keeps the strictness that `all` gave it.
    */
   preserve(uplink: string): void {
-    const links = this.#node.netlink.links().map((link) => link.name)
+    // Other names no tool can write a setting of.
+    const links = this.#node.netlink.links().flatMap(({ name }) => (/^[\w.@-]+$/.test(name) ? name : []))
     const kept: Record<string, string | number> = {}
     this.#node.inside(() => {
-      if (getSysctl("net.ipv6.conf.all.forwarding") === "0" && getSysctl(named("ipv6", uplink, "accept_ra")) === "1")
-        kept[named("ipv6", uplink, "accept_ra")] = 2
+      if (
+        getSysctl("net.ipv6.conf.all.forwarding") === "0" &&
+        getSysctl(linkSetting("ipv6", uplink, "accept_ra")) === "1"
+      )
+        kept[linkSetting("ipv6", uplink, "accept_ra")] = 2
       const all = Number(getSysctl("net.ipv4.conf.all.rp_filter") ?? 0)
       if (all === 0) return
       for (const link of links) {
-        const own = Number(getSysctl(named("ipv4", link, "rp_filter")) ?? 0)
-        if (own < all) kept[named("ipv4", link, "rp_filter")] = all
+        const own = Number(getSysctl(linkSetting("ipv4", link, "rp_filter")) ?? 0)
+        if (own < all) kept[linkSetting("ipv4", link, "rp_filter")] = all
       }
     })
     this.apply(kept)
@@ -48,9 +52,4 @@ export class NodeSettings {
     this.#before = {}
     writeState(this.#file, {})
   }
-}
-
-/** Sysctl of a link; dots in its name are written as slashes. */
-function named(family: "ipv4" | "ipv6", link: string, setting: string): string {
-  return `net.${family}.conf.${link.replaceAll(".", "/")}.${setting}`
 }

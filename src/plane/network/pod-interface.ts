@@ -6,7 +6,7 @@ import { familyOf } from "../../net/address.ts"
 import type { Address, Family } from "../../net/types.ts"
 import { NetworkError } from "./error.ts"
 import { everything, GATEWAY_MAC, gateways, hostPrefix } from "./gateway.ts"
-import { applySettings, type NodeNamespace } from "./node-namespace.ts"
+import { applySettings, linkSetting, type NodeNamespace } from "./node-namespace.ts"
 
 /** What a pod's interface shall be. */
 export interface PodInterface {
@@ -82,11 +82,11 @@ export function createPair(node: NodeNamespace, pod: NamespaceHandle, wanted: Po
  */
 export function raiseHostEnd(node: NodeNamespace, ifindex: number, name: string): void {
   node.set({
-    [`net.ipv4.conf.${name}.rp_filter`]: 0,
-    [`net.ipv4.conf.${name}.forwarding`]: 1,
-    [`net.ipv6.conf.${name}.disable_ipv6`]: 0,
-    [`net.ipv6.conf.${name}.accept_ra`]: 0,
-    [`net.ipv6.conf.${name}.forwarding`]: 1,
+    [linkSetting("ipv4", name, "rp_filter")]: 0,
+    [linkSetting("ipv4", name, "forwarding")]: 1,
+    [linkSetting("ipv6", name, "disable_ipv6")]: 0,
+    [linkSetting("ipv6", name, "accept_ra")]: 0,
+    [linkSetting("ipv6", name, "forwarding")]: 1,
   })
   raise(node.netlink, ifindex)
 }
@@ -97,8 +97,8 @@ export function configurePodEnd(handle: NamespaceHandle, netlink: Netlink, wante
   const families = familiesOf(addresses)
   inNamespace(handle, () =>
     applySettings({
-      [`net.ipv6.conf.${ifname}.disable_ipv6`]: families.includes(6) ? 0 : 1,
-      [`net.ipv6.conf.${ifname}.accept_ra`]: 0,
+      [linkSetting("ipv6", ifname, "disable_ipv6")]: families.includes(6) ? 0 : 1,
+      [linkSetting("ipv6", ifname, "accept_ra")]: 0,
     }),
   )
   const link = netlink.link(ifname)

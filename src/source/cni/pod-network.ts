@@ -34,6 +34,8 @@ export interface CheckRequest extends AttachmentRef {
   readonly netns: string
   /** The addresses that `prevResult` gives this interface. */
   readonly addresses: readonly Address[]
+  /** Next hops of its default routes; a later plugin of a chain may have changed those of ADD. */
+  readonly gateways: readonly Address[]
 }
 
 /**

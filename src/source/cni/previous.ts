@@ -35,6 +35,15 @@ export function interfaceAddresses(result: Readonly<Record<string, unknown>>, if
   return addresses
 }
 
+/** Next hops of the default routes in a result. */
+export function defaultGateways(result: Readonly<Record<string, unknown>>): readonly Address[] {
+  return list(result["routes"], "prevResult.routes").flatMap((route) => {
+    const [destination, gateway] = [field(route, "dst"), field(route, "gw")]
+    if (destination !== "0.0.0.0/0" && destination !== "::/0") return []
+    return typeof gateway === "string" ? (tryParseAddress(gateway) ?? []) : []
+  })
+}
+
 /**
  * The attachments that GC keeps. A list that is not there would read as "delete everything", so it is refused (the spec
  * makes the key mandatory for GC).

@@ -104,11 +104,15 @@ describe("CHECK", () => {
       { address: "10.9.9.9/32", interface: 0 },
       { address: "fd00::7/128" },
     ],
+    routes: [{ dst: "0.0.0.0/0", gw: "169.254.1.1" }, { dst: "10.0.0.0/8", gw: "10.0.0.1" }, { dst: "::/0" }],
   }
 
   test("expects the addresses of the pod's interface", () => {
     const request = parse({ CNI_COMMAND: "CHECK" }, { prevResult })
-    expect(request).toMatchObject({ command: "CHECK", check: { addresses: ["10.0.0.7", "fd00::7"] } })
+    expect(request).toMatchObject({
+      command: "CHECK",
+      check: { addresses: ["10.0.0.7", "fd00::7"], gateways: ["169.254.1.1"] },
+    })
   })
 
   test("needs prevResult, with the interface in it", () => {

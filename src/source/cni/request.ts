@@ -2,7 +2,7 @@ import { tryParseAddress } from "../../net/address.ts"
 import type { Address } from "../../net/types.ts"
 import { CniCode, CniError } from "./error.ts"
 import type { AttachmentRef, AttachRequest, CheckRequest } from "./pod-network.ts"
-import { attachmentsOf, interfaceAddresses } from "./previous.ts"
+import { attachmentsOf, defaultGateways, interfaceAddresses } from "./previous.ts"
 import { type CniVersion, cniVersion } from "./version.ts"
 
 /** A network configuration as far as it is understood; the rest is not ours to judge (spec, section 1). */
@@ -56,7 +56,8 @@ export function parseRequest({ env, config }: Invocation): CniRequest {
       const netns = netnsPath(env)
       const previous = configuration.prevResult
       if (previous === undefined) throw invalid("CHECK needs prevResult, the result of ADD", "prevResult")
-      return { command, configuration, check: { ...ref, netns, addresses: interfaceAddresses(previous, ref.ifname) } }
+      const addresses = interfaceAddresses(previous, ref.ifname)
+      return { command, configuration, check: { ...ref, netns, addresses, gateways: defaultGateways(previous) } }
     }
     case "GC":
       refuseBefore110(command, configuration)
