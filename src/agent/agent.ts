@@ -1,0 +1,289 @@
+import { join } from "node:path"
+import type { Logger } from "pino"
+import { type ApiServer, serve } from "../api/server.ts"
+import { Compiler } from "../compile/compile.ts"
+import { flowTexts } from "../flow/decode.ts"
+import { Names } from "../flow/name.ts"
+import { FlowReader, wallClockOffset } from "../flow/reader.ts"
+import { FlowStore } from "../flow/store.ts"
+import { RingReader } from "../kernel/bpf/ring.ts"
+import { mountBpffs } from "../kernel/mount.ts"
+import type { Cluster } from "../model/cluster.ts"
+import type { NodeNetwork } from "../plane/network/network.ts"
+import type { NodeDevices } from "../plane/network/node-devices.ts"
+import type { Forwarding } from "../plane/plane.ts"
+import { AcceptanceMemory } from "../source/acceptance.ts"
+import { CniServer } from "../source/cni/server.ts"
+import { type DirectoryChange, DirectorySource } from "../source/directory/directory.ts"
+import { ObjectStore } from "../source/objects.ts"
+import { Committer, type Desired, type Enforced } from "./commit.ts"
+import type { Configuration } from "./configuration.ts"
+import { DigestHistory, type RunningNode } from "./node.ts"
+import { ObjectFiles } from "./object-files.ts"
+import { withLocalAddresses } from "./overlay.ts"
+import type { NodePlane } from "./plane.ts"
+import { agentService } from "./service/service.ts"
+import { SnapshotWriter } from "./snapshot.ts"
+import { Tables } from "./tables.ts"
+
+/** Makers of the parts that touch the kernel; tests give others. */
+export interface AgentParts {
+  readonly network: (options: {
+    readonly attachPod: NodePlane["attachPod"]
+    readonly isHooked: NodePlane["isHooked"]
+    readonly onChange: () => Promise<unknown>
+  }) => NodeNetwork
+  readonly plane: (devices: NodeDevices, pins: string) => NodePlane | Promise<NodePlane>
+}
+
+/** How often everything in the kernel is compared with what it should be, in ms. */
+const REPAIR_MS = 60_000
+
+/**
+ * One node: objects from a directory, compiled, committed to the plane; the pods' network; the service that answers people.
+ * What it enforced stays when it stops or dies.
+ */
+export class Agent {
+  readonly #configuration: Configuration
+  readonly #log: Logger
+  readonly #version: string
+  readonly #startedAt = Date.now()
+  readonly #parts: AgentParts
+  readonly #memory: AcceptanceMemory
+  readonly #store: ObjectStore
+  readonly #source: DirectorySource
+  readonly #network: NodeNetwork
+  readonly #compiler: Compiler
+  readonly #committer: Committer
+  readonly #names = new Names()
+  readonly #flows: FlowStore
+  readonly #snapshots: SnapshotWriter
+  readonly #digests = new DigestHistory()
+  readonly #listeners = new Set<() => void>()
+  readonly #pins: string
+  #latest: Pick<DirectoryChange, "cluster" | "digest"> | undefined
+  #plane: NodePlane | undefined
+  #tables: Tables | undefined
+  #ring: RingReader | undefined
+  #reader: FlowReader | undefined
+  #api: ApiServer | undefined
+  #cni: CniServer | undefined
+  #repair: NodeJS.Timeout | undefined
+  #full = false
+
+  constructor(configuration: Configuration, parts: AgentParts, log: Logger, version: string) {
+    this.#configuration = configuration
+    this.#parts = parts
+    this.#log = log
+    this.#version = version
+    const { runDir, node } = configuration
+    this.#pins = join(runDir, "bpf")
+    const state = join(runDir, "state")
+    this.#memory = new AcceptanceMemory(join(state, "accepted"), (message) => log.warn(message))
+    this.#store = new ObjectStore({
+      now: Date.now,
+      clusterPrefixes: configuration.clusterPrefixes,
+      memory: this.#memory,
+    })
+    this.#source = new DirectorySource({
+      directory: configuration.objects,
+      store: this.#store,
+      now: Date.now,
+      onChange: (change) => this.#onChange(change),
+    })
+    this.#network = parts.network({
+      attachPod: (ifindex) => this.#hooks().attachPod(ifindex),
+      isHooked: (ifindex) => this.#plane?.isHooked(ifindex) ?? false,
+      onChange: () => this.#committer.commit(),
+    })
+    this.#compiler = new Compiler(node)
+    this.#flows = new FlowStore({
+      texts: flowTexts,
+      segments: Math.max(2, Math.ceil(configuration.flowsKept / 16_384)),
+    })
+    this.#snapshots = new SnapshotWriter(runDir, (error) => log.warn({ err: error }, "Cannot write the snapshot"))
+    this.#committer = new Committer({
+      plane: { apply: (next, change) => this.#hooks().apply(next, change) },
+      compile: (cluster) => this.#compiler.update(cluster),
+      desired: () => this.#desired(),
+      onCompiled: ({ compiled }, cluster) =>
+        this.#names.expect({ ...cluster, addresses: compiled.addresses, verdicts: compiled.verdicts }),
+      onEnforced: (enforced) => this.#onEnforced(enforced),
+      onFailure: ({ message, attempts }) => {
+        this.#names.expect(undefined)
+        this.#log.error({ attempts }, `Cannot enforce the newest state: ${message}. The state before stays in force`)
+        this.#tell()
+      },
+      now: Date.now,
+      delay: (run, ms) => {
+        const timer = setTimeout(run, ms)
+        return () => clearTimeout(timer)
+      },
+    })
+  }
+
+  /** Reads the objects, makes the node's network, loads the plane, commits, and only then answers its sockets. */
+  async start(): Promise<void> {
+    const restored = this.#store.restore()
+    if (restored > 0) this.#log.info(`${restored} accepted objects remembered`)
+    await this.#source.start()
+    await this.#committer.commit().catch(() => {
+      // Said by onFailure; it is tried again, and the sockets tell why pods cannot come yet.
+    })
+    const { cniSocket, runDir } = this.#configuration
+    this.#cni = await CniServer.listen(cniSocket, this.#network)
+    this.#api = await serve(join(runDir, "agent.sock"), agentService(this.#running()))
+    this.#repair = setInterval(() => {
+      this.#full = true
+      this.#committer.mistrust()
+      this.#committer.request()
+    }, REPAIR_MS)
+    this.#log.info(
+      { generation: this.#committer.enforced?.generation ?? 0 },
+      `Agent of ${this.#configuration.node} is ready`,
+    )
+  }
+
+  /** Ends in order; everything that is enforced stays enforced. */
+  async stop(): Promise<void> {
+    clearInterval(this.#repair)
+    await this.#cni?.close()
+    await this.#source.close()
+    await this.#committer.close()
+    await this.#api?.close()
+    this.#reader?.stop()
+    this.#ring?.close()
+    await this.#memory.flush()
+    await this.#snapshots.flush()
+    this.#tables?.close()
+    this.#plane?.close()
+    this.#network.close()
+    this.#log.info("Agent ended; what was enforced still is")
+  }
+
+  #hooks(): NodePlane {
+    if (this.#plane === undefined) throw new Error("Cannot reach the kernel's programs: they are not loaded yet")
+    return this.#plane
+  }
+
+  #onChange(change: DirectoryChange): void {
+    for (const problem of change.problems) {
+      const place = `${problem.origin.file}:${problem.origin.line}:${problem.origin.column}`
+      this.#log[problem.severity === "error" ? "error" : "warn"](
+        `${place}: ${problem.path === "" ? "" : `${problem.path}: `}${problem.message}`,
+      )
+    }
+    this.#digests.note(change.digest)
+    const same = this.#latest?.digest === change.digest
+    this.#latest = change
+    if (!same) this.#committer.request()
+    else this.#tell()
+  }
+
+  /** The newest objects, with the node's network brought into their state; loads the plane the first time. */
+  async #desired(): Promise<Desired | undefined> {
+    const latest = this.#latest
+    if (latest === undefined) return undefined
+    if (!latest.cluster.nodes.has(this.#configuration.node)) {
+      // Without its node there is nothing to stand on yet; the objects bring it.
+      this.#log.warn(`No Node object named ${this.#configuration.node} is among the objects yet`)
+      return undefined
+    }
+    const devices = await this.#reconcile(latest.cluster)
+    if (this.#plane === undefined) await this.#load(devices)
+    const forwarding: Forwarding | undefined = this.#network.forwarding()
+    if (forwarding === undefined) return undefined
+    const local = this.#network.attachments().filter((one) => one.phase === "attached")
+    return {
+      cluster: withLocalAddresses(latest.cluster, this.#configuration.node, local),
+      forwarding,
+      digest: latest.digest,
+    }
+  }
+
+  async #reconcile(cluster: Cluster): Promise<NodeDevices> {
+    if (this.#plane === undefined) return this.#network.setup(cluster)
+    const full = this.#full
+    this.#full = false
+    const { devices, devicesChanged } = await this.#network.reconcile(cluster, { full })
+    if (devicesChanged || full) await this.#plane.attach(devices)
+    return devices
+  }
+
+  async #load(devices: NodeDevices): Promise<void> {
+    mountBpffs(this.#pins)
+    const plane = await this.#parts.plane(devices, this.#pins)
+    await plane.attach(devices)
+    this.#plane = plane
+    this.#tables = Tables.open(this.#pins)
+    await this.#network.rehook()
+    this.#ring = new RingReader(plane.events)
+    this.#reader = new FlowReader({
+      ring: this.#ring,
+      names: this.#names,
+      store: this.#flows,
+      clock: wallClockOffset,
+      onError: (error) =>
+        this.#log.error({ err: error }, "Cannot read events any more; flows are not shown until a restart"),
+    })
+    this.#reader.start()
+  }
+
+  #onEnforced(enforced: Enforced): void {
+    const { state, cluster, generation, digest } = enforced
+    const { compiled, forwarding } = state
+    this.#names.learn({ ...cluster, generation, addresses: compiled.addresses, verdicts: compiled.verdicts })
+    this.#snapshots.write({
+      node: this.#configuration.node,
+      generation,
+      digest,
+      cluster,
+      verdicts: compiled.verdicts,
+      ports: forwarding.ports,
+      committedAt: Date.now(),
+      version: this.#version,
+      plane: this.#plane?.capabilities().plane ?? "",
+      routing: this.#configuration.routing,
+      addresses: forwarding.self.addresses,
+    })
+    this.#log.debug({ generation, digest, ms: this.#committer.statistics.lastDurationMs }, "Committed")
+    this.#tell()
+  }
+
+  #tell(): void {
+    for (const listener of [...this.#listeners]) listener()
+  }
+
+  #running(): RunningNode {
+    const agent = this
+    return {
+      configuration: this.#configuration,
+      version: this.#version,
+      startedAt: this.#startedAt,
+      now: Date.now,
+      store: this.#store,
+      files: new ObjectFiles(this.#configuration.objects),
+      committer: this.#committer,
+      flows: this.#flows,
+      source: {
+        scan: () => this.#source.scan(),
+        problems: () => this.#source.problems(),
+        get ready() {
+          return agent.#latest !== undefined
+        },
+      },
+      get tables() {
+        return agent.#tables
+      },
+      get capabilities() {
+        return agent.#plane?.capabilities()
+      },
+      read: () => this.#hooks().read(),
+      onCommit: (listener) => {
+        this.#listeners.add(listener)
+        return () => this.#listeners.delete(listener)
+      },
+      digests: this.#digests,
+    }
+  }
+}
