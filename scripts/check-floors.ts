@@ -25,5 +25,8 @@ const unseen = files.filter((file) => !seen.has(file) && !/generated/.test(file)
 for (const violation of report.summary.violations) {
   console.error(`${violation.from} → ${violation.to}: ${violation.rule.name}: ${violation.comment ?? ""}`)
 }
-if (unseen.length > 0) console.error(`Cannot vouch for the floors: ${unseen.length} of ${files.length} files were not read, e.g. ${unseen[0]}`)
+if (unseen.length > 0)
+  console.error(
+    `Cannot vouch for the floors: ${unseen.length} of ${files.length} files were not read, e.g. ${unseen[0]}`,
+  )
 process.exitCode = report.summary.violations.length > 0 || unseen.length > 0 ? 1 : 0

@@ -10,7 +10,11 @@ interface VitestReport {
   readonly numFailedTests: number
   readonly numPendingTests: number
   readonly numTodoTests: number
-  readonly testResults: readonly { readonly name: string; readonly status: string; readonly assertionResults: readonly unknown[] }[]
+  readonly testResults: readonly {
+    readonly name: string
+    readonly status: string
+    readonly assertionResults: readonly unknown[]
+  }[]
 }
 
 const all = ["unit", "kernel", "lab", "vm"]
@@ -32,7 +36,14 @@ for (const kind of kinds) {
   rmSync(report, { force: true })
   const started = Date.now()
   console.log(`\n== ${kind} tests`)
-  const status = run("vitest", ["run", "--project", kind, "--reporter=default", "--reporter=json", `--outputFile.json=${report}`])
+  const status = run("vitest", [
+    "run",
+    "--project",
+    kind,
+    "--reporter=default",
+    "--reporter=json",
+    `--outputFile.json=${report}`,
+  ])
   if (!existsSync(report)) {
     console.log(`${kind}: the runner left no report`)
     failed += 1
@@ -40,7 +51,9 @@ for (const kind of kinds) {
   }
   const result = JSON.parse(readFileSync(report, "utf8")) as VitestReport
   // A file that breaks before its first test has no failed test to count: count the file.
-  const broken = result.testResults.filter((file) => file.status === "failed" && file.assertionResults.length === 0).length
+  const broken = result.testResults.filter(
+    (file) => file.status === "failed" && file.assertionResults.length === 0,
+  ).length
   passed += result.numPassedTests
   failed += result.numFailedTests + broken
   skipped += result.numPendingTests + result.numTodoTests
@@ -48,5 +61,7 @@ for (const kind of kinds) {
   console.log(`== ${kind} tests: ${Math.round((Date.now() - started) / 1000)} s`)
 }
 
-console.log(skipped === 0 ? `${passed} passed, ${failed} failed` : `${passed} passed, ${failed} failed, ${skipped} skipped`)
+console.log(
+  skipped === 0 ? `${passed} passed, ${failed} failed` : `${passed} passed, ${failed} failed, ${skipped} skipped`,
+)
 process.exitCode = failed === 0 && passed > 0 ? 0 : 1
