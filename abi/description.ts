@@ -176,6 +176,10 @@ export const flags: Readonly<Record<string, Readonly<Record<string, readonly [nu
     node: [1 << 1, "a node's own address"],
     self: [1 << 2, "this node's own address"],
     unknown: [1 << 3, "inside the cluster's ranges but of nothing known (prefix entries only)"],
+    four: [
+      1 << 4,
+      "an IPv4 block (prefix entries only): in the trie a short IPv6 block contains the mapped addresses too",
+    ],
   },
   HopKind: {
     none: [0, "no way known"],

@@ -63,7 +63,10 @@ static __noinline struct prefix_value *lookup_prefix(const __u64 *address, __u32
 	if (in_use->trie) {
 		key.length = 128;
 		__builtin_memcpy(key.address, address, 16);
-		return bpf_map_lookup_elem(&prefix_trie, &key);
+		struct prefix_value *value = bpf_map_lookup_elem(&prefix_trie, &key);
+		bool four = !address[0] && (__u32)address[1] == 0xffff0000u;
+
+		return value && !!(value->flags & ADDRESS_FLAG_FOUR) == four ? value : NULL;
 	}
 	for (__u32 i = 0; i < MAX_PREFIX_LENGTHS && i < in_use->count; i++) {
 		key.length = in_use->lengths[i];

@@ -1,5 +1,5 @@
-import type { Address, Prefix } from "../net/types.ts"
 import type { Compiled } from "../compile/compiled.ts"
+import type { Address, Prefix } from "../net/types.ts"
 
 /** The whole state that a node shall enforce and forward. Immutable. */
 export interface NodeState {
@@ -66,7 +66,10 @@ export class OverBudget extends Error {
 /** What the kernel holds, read back as the same type that was applied; verdict texts come from the caller. */
 export interface PlaneReading {
   readonly generation: number
-  readonly compiled: Pick<Compiled, "addresses" | "prefixes" | "outsideSlot" | "classes" | "endpoints" | "sets" | "rows">
+  readonly compiled: Pick<
+    Compiled,
+    "addresses" | "prefixes" | "outsideSlot" | "nodeSocketSlot" | "classes" | "endpoints" | "sets" | "rows"
+  >
   readonly ports: ReadonlyMap<number, EndpointPort>
 }
 

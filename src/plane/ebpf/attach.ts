@@ -1,0 +1,121 @@
+import { join } from "node:path"
+import { attachClsact, attachments, attachTcx, type Direction, detachClsact, hasTcx } from "../../kernel/bpf/attach.ts"
+import type { Program } from "../../kernel/bpf/program.ts"
+import { isKernelError } from "../../kernel/error.ts"
+import { inNamespace, type NamespaceHandle } from "../../kernel/namespace.ts"
+
+/** Interface indices of a node in its namespace; `overlay` only with routing vxlan. */
+export interface Entrances {
+  readonly uplink: number
+  readonly heddle0: number
+  readonly heddle1: number
+  readonly overlay?: number | undefined
+}
+
+interface Place {
+  readonly name: "uplink" | "overlay" | "heddle0" | "heddle1"
+  readonly program: string
+  readonly direction: Direction
+}
+
+const places: readonly Place[] = [
+  { name: "uplink", program: "from_uplink", direction: "ingress" },
+  { name: "overlay", program: "from_overlay", direction: "ingress" },
+  { name: "heddle0", program: "to_pods", direction: "egress" },
+  { name: "heddle1", program: "drop_all", direction: "ingress" },
+]
+
+export interface AttacherOptions {
+  readonly program: (name: string) => Program
+  /** Directory on a bpffs for the pins of links; undefined: clsact everywhere. */
+  readonly pinDirectory: string | undefined
+  /** The node's namespace; undefined: the calling thread's. */
+  readonly namespace: NamespaceHandle | undefined
+}
+
+/** Puts the programs on the interfaces, and sees whether they are still there. */
+export class Attacher {
+  readonly #options: AttacherOptions
+  readonly #pods = new Set<number>()
+
+  constructor(options: AttacherOptions) {
+    this.#options = options
+  }
+
+  /** At a pod's host side: by clsact, which does not wait for RCU. Idempotent, replaces without a gap. */
+  attachPod(ifindex: number): void {
+    this.#within(() => attachClsact({ ifindex, direction: "ingress", program: this.#options.program("from_pod") }))
+    this.#pods.add(ifindex)
+  }
+
+  /** Attaches where it has not been done by this process; `repair`: looks first whether it is still so. */
+  ensurePods(ifindexes: ReadonlySet<number>, repair: boolean): void {
+    for (const known of [...this.#pods]) if (!ifindexes.has(known) && repair) this.#pods.delete(known)
+    for (const ifindex of ifindexes) {
+      if (this.#pods.has(ifindex) && !(repair && !this.#isAttached(ifindex, "ingress", "from_pod"))) continue
+      try {
+        this.attachPod(ifindex)
+      } catch (error) {
+        // The pod is gone before its state is: its interface needs no program.
+        if (!isKernelError(error, "ENODEV")) throw error
+      }
+    }
+  }
+
+  /** At the node's own entrances: by TCX where the kernel has it, pinned so that they outlive this process. */
+  attachEntrances(entrances: Entrances, repair = false): void {
+    const { pinDirectory, program } = this.#options
+    for (const place of places) {
+      const ifindex = entrances[place.name]
+      if (ifindex === undefined) continue
+      if (repair && this.#isAttached(ifindex, place.direction, place.program)) continue
+      const common = { ifindex, direction: place.direction, program: program(place.program) }
+      this.#within(() => {
+        if (pinDirectory === undefined || !hasTcx()) attachClsact(common)
+        else attachTcx({ ...common, pin: join(pinDirectory, linkPin(place.name, ifindex)) }).close()
+      })
+    }
+  }
+
+  detach(entrances: Entrances, pods: Iterable<number>): void {
+    const gone = (ifindex: number, direction: Direction) => {
+      try {
+        this.#within(() => detachClsact({ ifindex, direction }))
+      } catch (error) {
+        if (!isKernelError(error, "ENODEV", "ENOENT", "EINVAL")) throw error
+      }
+    }
+    for (const ifindex of new Set([...pods, ...this.#pods])) gone(ifindex, "ingress")
+    for (const place of places) {
+      const ifindex = entrances[place.name]
+      if (ifindex !== undefined) gone(ifindex, place.direction)
+    }
+    this.#pods.clear()
+  }
+
+  #isAttached(ifindex: number, direction: Direction, name: string): boolean {
+    const { id } = this.#options.program(name)
+    try {
+      return this.#within(() => attachments(ifindex)).some(
+        (attachment) => attachment.direction === direction && attachment.program.id === id,
+      )
+    } catch (error) {
+      if (isKernelError(error, "ENODEV")) return false
+      throw error
+    }
+  }
+
+  #within<T>(fn: () => T): T {
+    const { namespace } = this.#options
+    return namespace === undefined ? fn() : inNamespace(namespace, fn)
+  }
+}
+
+/** An interface that was made anew has another index, so another pin. */
+export function linkPin(name: string, ifindex: number): string {
+  return `link-${name}-${ifindex}`
+}
+
+export function isLinkPin(file: string): boolean {
+  return file.startsWith("link-")
+}

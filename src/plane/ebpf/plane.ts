@@ -1,0 +1,350 @@
+import { existsSync, readdirSync, unlinkSync } from "node:fs"
+import { dirname, join } from "node:path"
+import { LiveFlag, layout } from "../../kernel/abi.generated.ts"
+import { hasTcx } from "../../kernel/bpf/attach.ts"
+import type { BpfMap } from "../../kernel/bpf/map.ts"
+import { type LoadedObject, loadObject } from "../../kernel/bpf/object.ts"
+import type { Program } from "../../kernel/bpf/program.ts"
+import { rcuGrace } from "../../kernel/grace.ts"
+import type { NamespaceHandle } from "../../kernel/namespace.ts"
+import type { Capabilities, Change, Need, NodeState, Plane, PlaneReading } from "../plane.ts"
+import { AddressTables, readAddresses, readPrefixes } from "./addresses.ts"
+import { Attacher, type Entrances, isLinkPin } from "./attach.ts"
+import { checkBudget, needsOf } from "./budget.ts"
+import { type DropCount, readDrops, readLost, readSweep, type SweepState } from "./counters.ts"
+import { EndpointTables } from "./endpoints.ts"
+import { type FlowRecord, FlowTable } from "./flows.ts"
+import { type NamesOfNumbers, readState } from "./reading.ts"
+import { SideShadow } from "./sides.ts"
+import { other, Tables } from "./tables.ts"
+import { defaultTimeouts, type Timeouts, ticksBetween, ticksOf, ticksPerSecond } from "./ticks.ts"
+
+export interface EbpfPlaneOptions {
+  /** Directory on a bpffs of this node's own, for the pins. */
+  readonly pinDirectory: string
+  /** The compiled programs; default: `build/heddle.bpf.o` of the package. */
+  readonly object?: string | undefined
+  readonly routing: "vxlan" | "native"
+  /** UDP port of the overlay; pods may not send to it on any node. */
+  readonly overlayPort: number
+  /** Family of the tunnel's outer addresses. */
+  readonly overlayFamily?: 4 | 6 | undefined
+  readonly entrances: Entrances
+  /** The node's network namespace; undefined: the calling thread's. */
+  readonly namespace?: NamespaceHandle | undefined
+  readonly timeouts?: Partial<Timeouts> | undefined
+  /** Flows without an answer that one endpoint may have. */
+  readonly halfOpenLimit?: number | undefined
+  /** Entries by map name where they differ from `abi/`. */
+  readonly entries?: Readonly<Record<string, number>> | undefined
+}
+
+const HALF_OPEN_LIMIT = 8_192
+const smallestFrame = new Uint8Array(64)
+
+/** The eBPF data plane of one node. What it has put into the kernel goes on without it. */
+export class EbpfPlane implements Plane {
+  /** True when the tables were made by this load: there was no plane before, or of another layout. */
+  readonly fresh: boolean
+  readonly #options: EbpfPlaneOptions
+  readonly #object: LoadedObject
+  readonly #tables: Tables
+  readonly #sides: readonly [SideShadow, SideShadow]
+  readonly #addresses: AddressTables
+  readonly #endpoints: EndpointTables
+  readonly #flows: FlowTable
+  readonly #attacher: Attacher
+  /** Settles when nobody reads the side that is not live. */
+  #grace: Promise<void>
+  #applied: NodeState | undefined
+  #names: NamesOfNumbers | undefined
+
+  private constructor(options: EbpfPlaneOptions, object: LoadedObject, fresh: boolean) {
+    this.#options = options
+    this.#object = object
+    this.fresh = fresh
+    const map = (name: string) => this.map(name)
+    this.#tables = new Tables(map)
+    this.#sides = [new SideShadow(0, this.#tables), new SideShadow(1, this.#tables)]
+    this.#addresses = new AddressTables(
+      { addrs: map("addrs"), prefixes: map("prefixes"), trie: map("prefix_trie"), lengths: map("prefix_lengths") },
+      this.#tables,
+    )
+    this.#endpoints = new EndpointTables({
+      endpoints: map("endpoints"),
+      byIfindex: map("endpoint_by_ifindex"),
+      halfOpen: map("half_open"),
+      nodes: map("nodes"),
+    })
+    this.#flows = new FlowTable(map("flows"))
+    const pinDirectory = hasTcx() ? options.pinDirectory : undefined
+    this.#attacher = new Attacher({ program: (name) => this.program(name), pinDirectory, namespace: options.namespace })
+    // Whoever was here before may have flipped a moment ago.
+    this.#grace = rcuGrace()
+    this.#grace.catch(() => {})
+  }
+
+  /** Loads the programs, or adopts the maps that are pinned: what they enforce goes on. Attaches nothing. */
+  static open(options: EbpfPlaneOptions): EbpfPlane {
+    const word = (value: number) => new Uint8Array(Uint32Array.of(value).buffer)
+    const fresh = !existsSync(join(options.pinDirectory, `live-${layout}`))
+    const object = loadObject({
+      file: options.object ?? defaultObject(),
+      pinDirectory: options.pinDirectory,
+      layout,
+      constants: {
+        uplink_ifindex: word(options.entrances.uplink),
+        overlay_ifindex: word(options.entrances.overlay ?? 0),
+        routing: word(options.routing === "native" ? 1 : 0),
+        overlay_port: word(options.overlayPort),
+        overlay_family: word(options.overlayFamily ?? 4),
+      },
+      entries: withoutShards(options.entries ?? {}),
+      inner: {
+        outer: "flows",
+        count: 64,
+        ...(options.entries?.["flow_shard"] === undefined ? {} : { entries: options.entries["flow_shard"] }),
+      },
+    })
+    try {
+      const plane = new EbpfPlane(options, object, fresh)
+      plane.#startClock()
+      return plane
+    } catch (error) {
+      object.close()
+      throw error
+    }
+  }
+
+  capabilities(): Capabilities {
+    return {
+      plane: "ebpf",
+      features: {
+        policy: true,
+        ipv4: true,
+        ipv6: true,
+        tcp: true,
+        udp: true,
+        sctp: true,
+        icmp: true,
+        fragments: true,
+        explain: true,
+        services: "Services are not translated by this plane yet: give a pod's own address",
+      },
+    }
+  }
+
+  /** The generation in force; 0 before the first apply. */
+  get generation(): number {
+    return this.#tables.generation
+  }
+
+  map(name: string): BpfMap {
+    const found = this.#object.maps.get(name)
+    if (!found) throw new Error(`Cannot find the map ${name}: the object has none; build it again (scripts/build-bpf)`)
+    return found
+  }
+
+  program(name: string): Program {
+    const found = this.#object.programs.get(name)
+    if (!found)
+      throw new Error(`Cannot find the program ${name}: the object has none; build it again (scripts/build-bpf)`)
+    return found
+  }
+
+  /** The ring of events (struct event), for one reader. */
+  get events(): BpfMap {
+    return this.map("events")
+  }
+
+  /** Attaches a pod's hook; it drops as not-ready until the endpoint is live. No wait for RCU. */
+  attachPod(ifindex: number): void {
+    this.#attacher.attachPod(ifindex)
+  }
+
+  /** Attaches the node's own entrances. Idempotent; replaces programs of an earlier load without a gap. */
+  attachEntrances(): void {
+    this.#attacher.attachEntrances(this.#options.entrances)
+    this.#removeStalePins()
+  }
+
+  /** Need and budget of every table for `next`, as `apply` checks them. */
+  needs(next: NodeState): Need[] {
+    const leaving = this.#addresses.leaving(next, undefined)
+    const counts = { addresses: leaving.addresses.length, prefixes: leaving.prefixes.length }
+    return needsOf(next, counts, this.#options.entries ?? {})
+  }
+
+  async apply(next: NodeState, change: Change | null): Promise<number> {
+    // Only what this instance applied itself is known to be there.
+    const previous = change !== null && change.previous === this.#applied ? change.previous : undefined
+    if (this.#applied === undefined || change === null) {
+      this.#addresses.reload()
+      this.#endpoints.reload()
+    }
+    if (previous === undefined) for (const side of this.#sides) side.distrust()
+    checkBudget(this.needs(next))
+    await this.#grace
+    const side = other(this.#tables.liveSide)
+    const { compiled } = next
+    this.#applied = undefined
+    this.#sides[side].write(compiled)
+    this.#tables.setSlots(side, { outside: compiled.outsideSlot, node: compiled.nodeSocketSlot })
+    this.#endpoints.prepare(next)
+    this.#attacher.ensurePods(new Set([...next.forwarding.ports.values()].map((port) => port.ifindex)), change === null)
+    if (change === null) this.#attacher.attachEntrances(this.#options.entrances, true)
+    const leftovers = this.#addresses.leaving(next, previous)
+    this.#addresses.prepare(next, side, leftovers, previous)
+    const generation = nextGeneration(this.#tables.generation)
+    this.#tables.generation = generation
+    this.#names = namesOf(next)
+    this.#grace = rcuGrace()
+    this.#grace.catch(() => {})
+    this.#addresses.finish(next, leftovers)
+    const gone = this.#endpoints.finish(next)
+    await this.#flows.endFlowsOf(new Set(gone), this.sweep().jiffies)
+    this.#applied = next
+    return generation
+  }
+
+  async read(): Promise<PlaneReading> {
+    this.#endpoints.reload()
+    const held = {
+      addresses: readAddresses(this.map("addrs")),
+      prefixes: readPrefixes(this.map("prefixes")),
+      ports: this.#endpoints.ports,
+    }
+    return readState(this.#tables, held, this.#names ?? nobody)
+  }
+
+  /** Detaches everything and removes the pins; the kernel frees the rest when this instance closes. */
+  async remove(): Promise<void> {
+    this.#endpoints.reload()
+    const pods = [...this.#endpoints.ports.values()].map((port) => port.ifindex)
+    this.#attacher.detach(this.#options.entrances, pods)
+    for (const file of this.#pins()) unlinkSync(join(this.#options.pinDirectory, file))
+    this.#applied = undefined
+    this.close()
+  }
+
+  /** All flow records. */
+  flows(): Iterable<FlowRecord> {
+    return this.#flows.records()
+  }
+
+  /** Ends the flows of an endpoint by its number, before its address is given to another. */
+  async endFlowsOf(endpoints: ReadonlySet<number>): Promise<number> {
+    return this.#flows.endFlowsOf(endpoints, this.sweep().jiffies)
+  }
+
+  drops(): Map<string, DropCount> {
+    return readDrops(this.map("drops"))
+  }
+
+  lost(): Map<string, bigint> {
+    return readLost(this.map("lost"))
+  }
+
+  /** The ageing timer's last tick: the kernel's clock, and how many flows there are. */
+  sweep(): SweepState {
+    return readSweep(this.map("sweep"))
+  }
+
+  /**
+   * For so many seconds a denied packet in the middle of an unknown connection passes as the answer in one that policy
+   * allows: after another plane was in use, or when the flow table was lost.
+   */
+  allowPickUp(seconds: number): void {
+    const { jiffies } = this.sweep()
+    const rate = this.#tables.live.timeouts[7] ?? 250
+    this.#tables.setPickUp(jiffies + BigInt(Math.round(seconds * rate)), LiveFlag.pickUp)
+  }
+
+  /** Lets go of all descriptors; what is pinned and attached goes on. */
+  close(): void {
+    this.#flows.close()
+    this.#object.close()
+  }
+
+  /** Starts the ageing timer, finds the tick rate by it, and writes the timeouts. */
+  #startClock(): void {
+    const start = () => {
+      const { result } = this.program("sweep_start").testRun({ packet: smallestFrame })
+      if (result !== 0)
+        throw new Error(`Cannot start the ageing timer: step ${result} was refused; see the kernel's log`)
+      return this.sweep()
+    }
+    const first = start()
+    let rate = ticksPerSecond(first)
+    if (rate === undefined) {
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200)
+      rate = ticksBetween(first, start())
+    }
+    this.#tables.setTimeouts(ticksOf({ ...defaultTimeouts, ...this.#options.timeouts }, rate))
+    this.#tables.setHalfOpenLimit(this.#options.halfOpenLimit ?? HALF_OPEN_LIMIT)
+  }
+
+  #pins(): string[] {
+    return existsSync(this.#options.pinDirectory) ? readdirSync(this.#options.pinDirectory) : []
+  }
+
+  /** Pins of other layouts, and of links on interfaces that are no more: nothing reads them. */
+  #removeStalePins(): void {
+    const { entrances, pinDirectory } = this.#options
+    const indices = new Set(Object.values(entrances).map(String))
+    for (const file of this.#pins()) {
+      const tail = file.slice(file.lastIndexOf("-") + 1)
+      if (isLinkPin(file) ? indices.has(tail) : tail === layout) continue
+      unlinkSync(join(pinDirectory, file))
+    }
+  }
+}
+
+const nobody: NamesOfNumbers = {
+  endpoints: new Map(),
+  nodes: new Map(),
+  sandboxes: new Map(),
+  owners: new Map(),
+  self: "",
+}
+
+function namesOf({ compiled, forwarding }: NodeState): NamesOfNumbers {
+  const endpoints = new Map<number, string>()
+  const sandboxes = new Map<number, string>()
+  for (const [name, { number }] of compiled.endpoints) {
+    endpoints.set(number, name)
+    const port = forwarding.ports.get(name)
+    if (port) sandboxes.set(number, port.sandbox)
+  }
+  const nodes = new Map([...forwarding.peers].map(([name, peer]) => [peer.number, name]))
+  return {
+    endpoints,
+    sandboxes,
+    nodes,
+    self: forwarding.self.name,
+    get owners() {
+      const owners = new Map()
+      for (const [address, entry] of compiled.addresses)
+        if (entry.endpoint !== undefined) owners.set(address, entry.endpoint)
+      return owners
+    },
+  }
+}
+
+/** Never 0, which no flow may have been judged under. */
+function nextGeneration(generation: number): number {
+  const next = (generation + 1) >>> 0
+  return next === 0 ? 2 : next
+}
+
+function withoutShards(entries: Readonly<Record<string, number>>): Record<string, number> {
+  return Object.fromEntries(Object.entries(entries).filter(([name]) => name !== "flow_shard"))
+}
+
+/** `build/heddle.bpf.o` of the package that holds this file. */
+function defaultObject(): string {
+  for (let folder = import.meta.dirname; ; folder = dirname(folder)) {
+    const path = join(folder, "build", "heddle.bpf.o")
+    if (existsSync(path) || dirname(folder) === folder) return path
+  }
+}
