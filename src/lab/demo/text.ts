@@ -37,7 +37,7 @@ export function matrixText(matrix: Matrix, paint: Paint): string {
   ]
   for (const [r, row] of matrix.rows.entries()) {
     const cells = matrix.columns.map((_, c) => cellText(matrix.cells[r]?.[c] ?? [], widths[c] ?? 0, paint))
-    lines.push(`  ${row.name.padEnd(label)}${cells.join("").trimEnd()}`)
+    lines.push(`  ${row.name.padEnd(label)}${cells.join("")}`.trimEnd())
   }
   return `${lines.join("\n")}\n`
 }
