@@ -8,6 +8,7 @@ import { openSocket, type Socket } from "../../src/kernel/socket.ts"
 import { setSysctl } from "../../src/kernel/sysctl.ts"
 import { type Cluster, emptyCluster } from "../../src/model/cluster.ts"
 import { familyOf, parseAddress } from "../../src/net/address.ts"
+import { type IpPacket, parseFrame } from "../../src/net/parse.ts"
 import { parsePrefix } from "../../src/net/prefix.ts"
 import { GATEWAY_MAC, gateways, hostPrefix } from "../../src/plane/network/gateway.ts"
 import { NodeNetwork } from "../../src/plane/network/network.ts"
@@ -136,3 +137,37 @@ test("only what is masqueraded is tracked", async () => {
   const tracked = table.split("\n").flatMap((line) => / dst=(\S+) .* dport=9999 /.exec(line)?.[1] ?? [])
   expect(new Set(tracked.map((text) => parseAddress(text)))).toEqual(new Set(["192.0.2.50", "2001:db8::50"]))
 })
+
+test.each([
+  ["IPv4", "10.1.0.2", "192.0.2.1"],
+  ["IPv6", "fd00:1::2", "2001:db8::1"],
+])(
+  "the node's own packet to a pod goes into heddle0 and, without a program, no further: %s",
+  async (_name, to, source) => {
+    const address = parseAddress(to)
+    const handle = openNamespace(node)
+    const wire = openSocket({ namespace: handle, family: 4, type: "packet" })
+    handle.close()
+    const sender = socketIn(node, familyOf(address))
+    const receiver = socketIn(pod, familyOf(address))
+    try {
+      wire.bindInterface(on(node, (netlink) => netlink.link("heddle1")?.index ?? 0))
+      receiver.bind(address, PORT)
+      sender.sendTo(new Uint8Array(8), address, PORT)
+      const bytes = new Uint8Array(2_000)
+      let packet: IpPacket | undefined
+      await expect
+        .poll(() => {
+          const length = wire.receive(bytes)?.length
+          const frame = length === undefined ? undefined : parseFrame(bytes.subarray(0, length))
+          if (frame?.ip !== undefined) packet = frame.ip
+          return packet?.destination
+        })
+        .toBe(to)
+      expect(packet).toMatchObject({ source, transport: { destinationPort: PORT } })
+      expect(receiver.receive(new Uint8Array(64))).toBeUndefined()
+    } finally {
+      for (const socket of [wire, sender, receiver]) socket.close()
+    }
+  },
+)

@@ -9,9 +9,9 @@ import { runNft } from "../../src/kernel/nft.ts"
 import { getSysctl } from "../../src/kernel/sysctl.ts"
 import { type Cluster, emptyCluster, type Node } from "../../src/model/cluster.ts"
 import { parseAddress } from "../../src/net/address.ts"
+import { macText } from "../../src/net/packet.ts"
 import { parsePrefix } from "../../src/net/prefix.ts"
 import type { Address } from "../../src/net/types.ts"
-import { macText } from "../../src/plane/network/gateway.ts"
 import { type AttachRequest, NodeNetwork, type NodeNetworkOptions } from "../../src/plane/network/network.ts"
 import { ROUTE_PROTOCOL } from "../../src/plane/network/node-routes.ts"
 
@@ -235,6 +235,23 @@ describe("node", () => {
     await network.del(requestOf("near", ""))
     await network.reconcile(clusterOf(a, c))
     expect(own()).toEqual(["10.1.0.0/24"])
+  })
+
+  test("IPv6 alone: the overlay's MTU and the node's source address follow", async () => {
+    const network = networkOf()
+    const [six, other] = [nodeOf("a", ["2001:db8::1"], ["fd00:1::/64"]), nodeOf("b", ["2001:db8::2"], ["fd00:2::/64"])]
+    const devices = await network.setup(clusterOf(six))
+    in_(node, (netlink) => expect(netlink.linkByIndex(devices.heddle0)?.mtu).toBe(1430))
+    expect(await network.reconcile(clusterOf(six, other))).toEqual({ devices, devicesChanged: false })
+    in_(node, (netlink) => {
+      for (const name of ["heddle0", "heddle1", "heddle-vxlan"]) expect(netlink.link(name)?.mtu).toBe(1430)
+      const own = netlink.routes({ family: 6, table: 254 }).filter((route) => route.protocol === ROUTE_PROTOCOL)
+      expect(own.map((route) => [route.destination, route.source])).toEqual([
+        ["fd00:1::/64", "2001:db8::1"],
+        ["fd00:2::/64", "2001:db8::1"],
+      ])
+    })
+    expect(network.forwarding()?.peers.get("b")?.address).toBe("2001:db8::2")
   })
 
   test("the machine's own namespace is refused", () => {

@@ -1,8 +1,9 @@
 import { Netlink } from "../../kernel/netlink/netlink.ts"
+import { macText } from "../../net/packet.ts"
 import type { Address } from "../../net/types.ts"
 import type { Attachment } from "./attachment.ts"
 import { NetworkError } from "./error.ts"
-import { everything, GATEWAY_MAC, gateways, macText } from "./gateway.ts"
+import { everything, GATEWAY_MAC, gateways } from "./gateway.ts"
 import type { NodeNamespace } from "./node-namespace.ts"
 import { familiesOf, openPodNamespace } from "./pod-interface.ts"
 

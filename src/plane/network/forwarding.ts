@@ -1,8 +1,8 @@
 import type { Cluster } from "../../model/cluster.ts"
+import { macBytes } from "../../net/packet.ts"
 import type { Prefix } from "../../net/types.ts"
 import type { EndpointPort, Forwarding, Peer } from "../plane.ts"
 import type { Attachment } from "./attachment.ts"
-import { macFromText } from "./gateway.ts"
 
 export interface ForwardingInput {
   readonly cluster: Cluster
@@ -24,7 +24,7 @@ export function forwardingOf({ cluster, node, attachments, peers, nonMasquerade 
     const key = `${namespace}/${pod}`
     const other = ports.get(key)
     if (other !== undefined && other.ifindex > ifindex) continue
-    ports.set(key, { ifindex, mac: macFromText(mac), sandbox: container })
+    ports.set(key, { ifindex, mac: macBytes(mac), sandbox: container })
   }
   return { ports, peers, self: { name: node, addresses: cluster.nodes.get(node)?.addresses ?? [] }, nonMasquerade }
 }

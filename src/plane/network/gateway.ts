@@ -30,15 +30,6 @@ export function podMac(address: Address): Uint8Array {
   return mac
 }
 
-/** `02:68:64:00:00:01`. */
-export function macText(mac: Uint8Array): string {
-  return Array.from(mac, (byte) => byte.toString(16).padStart(2, "0")).join(":")
-}
-
-export function macFromText(text: string): Uint8Array {
-  return Uint8Array.from(text.split(":"), (part) => Number.parseInt(part, 16))
-}
-
 /** The block of just this address. */
 export function hostPrefix(address: Address): Prefix {
   return `${address}/${familyOf(address) === 4 ? 32 : 128}` as Prefix

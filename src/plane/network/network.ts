@@ -3,13 +3,14 @@ import type { NamespaceHandle } from "../../kernel/namespace.ts"
 import type { Link } from "../../kernel/netlink/link.ts"
 import { Netlink } from "../../kernel/netlink/netlink.ts"
 import type { Cluster } from "../../model/cluster.ts"
+import { macBytes, macText } from "../../net/packet.ts"
 import type { Address, Prefix } from "../../net/types.ts"
 import type { Forwarding } from "../plane.ts"
 import { type Attachment, Attachments, attachmentKey, hostNameOf, isHostName, ownerOf } from "./attachment.ts"
 import { checkAttachment, type Expectation } from "./check.ts"
 import { NetworkError } from "./error.ts"
 import { forwardingOf } from "./forwarding.ts"
-import { GATEWAY_MAC, gateways, macFromText, macText, podMac } from "./gateway.ts"
+import { GATEWAY_MAC, gateways, podMac } from "./gateway.ts"
 import { Ipam } from "./ipam.ts"
 import { LinkRemoval } from "./link-removal.ts"
 import type { NodeDevices } from "./node-devices.ts"
@@ -179,7 +180,7 @@ export class NodeNetwork {
 
   async #make(making: Attachment, handle: NamespaceHandle, netlink: Netlink): Promise<void> {
     const { ifname, mtu, addresses, hostName } = making
-    const wanted = { ifname, mac: macFromText(making.mac), mtu, addresses, hostName }
+    const wanted = { ifname, mac: macBytes(making.mac), mtu, addresses, hostName }
     try {
       const ifindex = createPair(this.#namespace, handle, wanted)
       // Before either end is up: no packet of the pod passes a hook that does not judge.

@@ -132,7 +132,9 @@ export class NodeSetup {
   #wantedMtu({ cluster, peers, ranges }: SetupInput): number {
     const { routing } = this.#options
     const path = this.#options.mtu ?? this.#namespace.netlink.link(this.#uplink(cluster))?.mtu ?? 1500
-    const outer = [...peers.values()].some((peer) => familyOf(peer.address) === 6) ? 6 : 4
+    // As `addressOfPeer` chooses, also for peers that are to come.
+    const ends = [cluster.nodes.get(this.#options.node)?.addresses[0], ...[...peers.values()].map((one) => one.address)]
+    const outer = ends.some((address) => address !== undefined && familyOf(address) === 6) ? 6 : 4
     const mtu = podMtu(path, routing, outer)
     if (mtu >= IPV6_LEAST || !ranges.some((prefix) => prefix.includes(":"))) return mtu
     throw new NetworkError(
