@@ -7,7 +7,7 @@ import { BlockList, isIPv6 } from "node:net"
  * slow, literal, and knows only accepted objects.
  */
 
-interface RawSelector {
+export interface RawSelector {
   readonly matchLabels?: Record<string, string>
   readonly matchExpressions?: readonly {
     readonly key: string
@@ -74,7 +74,7 @@ export interface RawProbe {
 }
 
 /** Someone who sends or receives: a pod with addresses of its own, a node, or a host outside. */
-interface Party {
+export interface Party {
   readonly pod?: RawObject
   readonly node?: string
   readonly ip: string
@@ -155,12 +155,12 @@ function portIs(port: RawPort, to: Party, probe: RawProbe): boolean {
   return probe.port !== undefined && probe.port >= port.port && probe.port <= (port.endPort ?? port.port)
 }
 
-function protocolOf(probe: RawProbe): string | number {
+export function protocolOf(probe: RawProbe): string | number {
   const protocol = probe.protocol ?? "TCP"
   return ({ 6: "TCP", 17: "UDP", 132: "SCTP" } as Record<string, string>)[protocol] ?? protocol
 }
 
-function selectorMatches(selector: RawSelector | undefined, labels: Record<string, string> = {}): boolean {
+export function selectorMatches(selector: RawSelector | undefined, labels: Record<string, string> = {}): boolean {
   const own = new Map(Object.entries(labels))
   const wanted = Object.entries(selector?.matchLabels ?? {})
   if (!wanted.every(([key, value]) => own.get(key) === value)) return false
@@ -173,7 +173,7 @@ function selectorMatches(selector: RawSelector | undefined, labels: Record<strin
   })
 }
 
-function inBlock(ip: string, cidr: string): boolean {
+export function inBlock(ip: string, cidr: string): boolean {
   const [base = "", length] = cidr.split("/")
   if (isIPv6(base) !== isIPv6(ip)) return false
   const list = new BlockList()
@@ -181,12 +181,12 @@ function inBlock(ip: string, cidr: string): boolean {
   return list.check(ip, isIPv6(ip) ? "ipv6" : "ipv4")
 }
 
-function namespaceOf(object: RawObject): string {
+export function namespaceOf(object: RawObject): string {
   return object.metadata.namespace ?? "default"
 }
 
 /** The two parties of a probe, with addresses of one family; no receiver when the pod named is gone or has ended. */
-function parties(manifests: readonly RawObject[], probe: RawProbe): readonly [Party, Party | undefined] {
+export function parties(manifests: readonly RawObject[], probe: RawProbe): readonly [Party, Party | undefined] {
   const [from, to] = [candidates(manifests, probe.from), candidates(manifests, probe.to)]
   const wanted =
     probe.family === undefined
