@@ -282,7 +282,7 @@ function goOn(lab: Lab, paint: Paint): string {
   return `\n${paint("bold", "The lab stays up. Go on with")}\n${text}`
 }
 
-/** One line for each step, with the time it took; on a terminal the running one is shown as such. */
+/** One line for each step; on a terminal it gets the time it took once it is done. */
 class Progress {
   readonly #options: DemoOptions
   readonly #paint: Paint
@@ -296,7 +296,7 @@ class Progress {
   step(text: string): void {
     this.end()
     this.#step = { text, since: performance.now() }
-    if (this.#options.live) this.#options.out(`  … ${text}`)
+    this.#options.out(this.#options.live ? `  … ${text}` : `  ${text} …\n`)
   }
 
   end(): void {
@@ -304,6 +304,6 @@ class Progress {
     const { text, since } = this.#step
     this.#step = undefined
     const seconds = this.#paint("dim", `${((performance.now() - since) / 1_000).toFixed(1)} s`)
-    this.#options.out(`${this.#options.live ? "\r" : ""}  ${this.#paint("green", "✓")} ${text}  ${seconds}\n`)
+    if (this.#options.live) this.#options.out(`\r  ${this.#paint("green", "✓")} ${text}  ${seconds}\n`)
   }
 }
