@@ -116,6 +116,9 @@ __noinline int judge(__u32 side, struct verdict *v, const struct packet *p, cons
 	v->source_outcome = OUTCOME_NOT_ENFORCED;
 	v->destination_outcome = OUTCOME_NOT_ENFORCED;
 	v->direction = DIRECTION_NONE;
+	/* What a pod sends to itself is its own affair. */
+	if (source->endpoint && source->endpoint == destination->endpoint)
+		return REASON_NONE;
 	if (source->endpoint) {
 		found = judge_end(side, source->endpoint * 2 + DIRECTION_EGRESS, destination->slot, keys);
 		v->source_outcome = found >> 32;

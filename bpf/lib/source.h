@@ -94,6 +94,8 @@ static __always_inline int check_source(struct __sk_buff *skb, struct context *c
 			return REASON_NONE;
 		return REASON_WRONG_INTERFACE;
 	default:
+		/* A proxy here that sends with another's address is judged as that other. */
+		c->node_socket = c->node_socket && (!source->known || source->flags & ADDRESS_FLAG_SELF);
 		if (c->node_socket) {
 			node_end(c->packet.family, side_of(c), c->word, source);
 			return REASON_NONE;
