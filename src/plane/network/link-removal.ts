@@ -8,9 +8,12 @@ const IFLA_GROUP = 27
 /** Interface group of what is about to be deleted: "hedd". Nothing else carries it for longer than a call. */
 const DOOMED = 0x68656464
 
+/** So long a deletion waits for others, in milliseconds: little beside what it costs. */
+const GATHER_MS = 2
+
 /**
- * Deletes links for good. Each deletion waits some 20 ms for RCU under the network lock; those of one turn share one wait,
- * because the kernel deletes a whole interface group at once (net/core/rtnetlink.c, rtnl_group_dellink).
+ * Deletes links for good. Each deletion waits some 20 ms for RCU under the network lock; those that come together share one
+ * wait, because the kernel deletes a whole interface group at once (net/core/rtnetlink.c, rtnl_group_dellink).
  */
 export class LinkRemoval {
   readonly #netlink: Netlink
@@ -25,7 +28,7 @@ export class LinkRemoval {
   async delete(name: string): Promise<void> {
     this.#names.add(name)
     this.#turn ??= new Promise((resolve, reject) => {
-      setImmediate(() => {
+      setTimeout(() => {
         const names = this.#names
         this.#names = new Set()
         this.#turn = undefined
@@ -35,7 +38,7 @@ export class LinkRemoval {
         } catch (error) {
           reject(error)
         }
-      })
+      }, GATHER_MS)
     })
     await this.#turn
   }
