@@ -30,22 +30,20 @@ function shuffled<T>(items: readonly T[], next: () => number): T[] {
 const collections = ["namespaces", "accounts", "endpoints", "nodes", "sets", "tiers", "policies"] as const
 
 function shuffleParts(parts: arbitrary.Parts, next: () => number): arbitrary.Parts {
-  return { ...parts, ...Object.fromEntries(collections.map((name) => [name, shuffled(parts[name], next)])) }
+  return { ...parts, ...Object.fromEntries(collections.map((name) => [name, shuffled<unknown>(parts[name], next)])) }
 }
 
 /** A state between two: each item from one, the other, or absent. Items taken are the same objects. */
 function mixed(one: arbitrary.Parts, other: arbitrary.Parts, next: () => number): arbitrary.Parts {
-  const pick = <T>(a: readonly T[], b: readonly T[]): T[] => {
+  const pick = (a: readonly unknown[], b: readonly unknown[]): unknown[] => {
     const count = Math.max(a.length, b.length)
     return Array.from({ length: count }, (_, i) => [a[i], a[i], b[i], undefined][next() % 4]).filter(
-      (item): item is T => item !== undefined,
+      (item) => item !== undefined,
     )
   }
   return {
     ...one,
-    ...Object.fromEntries(
-      collections.map((name) => [name, pick<unknown>(one[name] as readonly unknown[], other[name])]),
-    ),
+    ...Object.fromEntries(collections.map((name) => [name, pick(one[name], other[name])])),
     ranges: next() % 2 === 0 ? one.ranges : other.ranges,
   }
 }
