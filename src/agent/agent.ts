@@ -21,20 +21,10 @@ import type { Configuration } from "./configuration.ts"
 import { DigestHistory, type RunningNode } from "./node.ts"
 import { ObjectFiles } from "./object-files.ts"
 import { withLocalAddresses } from "./overlay.ts"
-import type { NodePlane } from "./plane.ts"
+import type { AgentParts, NodePlane } from "./plane.ts"
 import { agentService } from "./service/service.ts"
 import { SnapshotWriter } from "./snapshot.ts"
 import { Tables } from "./tables.ts"
-
-/** Makers of the parts that touch the kernel; tests give others. */
-export interface AgentParts {
-  readonly network: (options: {
-    readonly attachPod: NodePlane["attachPod"]
-    readonly isHooked: NodePlane["isHooked"]
-    readonly onChange: () => Promise<unknown>
-  }) => NodeNetwork
-  readonly plane: (devices: NodeDevices, pins: string) => NodePlane | Promise<NodePlane>
-}
 
 /** How often everything in the kernel is compared with what it should be, in ms. */
 const REPAIR_MS = 60_000
@@ -93,7 +83,7 @@ export class Agent {
     })
     this.#network = parts.network({
       attachPod: (ifindex) => this.#hooks().attachPod(ifindex),
-      isHooked: (ifindex) => this.#plane?.isHooked(ifindex) ?? false,
+      isHooked: (ifindex) => parts.isHooked(ifindex),
       onChange: () => this.#committer.commit(),
     })
     this.#compiler = new Compiler(node)
@@ -151,12 +141,9 @@ export class Agent {
     await this.#source.close()
     await this.#committer.close()
     await this.#api?.close()
-    this.#reader?.stop()
-    this.#ring?.close()
     await this.#memory.flush()
     await this.#snapshots.flush()
-    this.#tables?.close()
-    this.#plane?.close()
+    this.#unload()
     this.#network.close()
     this.#log.info("Agent ended; what was enforced still is")
   }
@@ -189,8 +176,7 @@ export class Agent {
       this.#log.warn(`No Node object named ${this.#configuration.node} is among the objects yet`)
       return undefined
     }
-    const devices = await this.#reconcile(latest.cluster)
-    if (this.#plane === undefined) await this.#load(devices)
+    await this.#reconcile(latest.cluster)
     const forwarding: Forwarding | undefined = this.#network.forwarding()
     if (forwarding === undefined) return undefined
     const local = this.#network.attachments().filter((one) => one.phase === "attached")
@@ -201,22 +187,30 @@ export class Agent {
     }
   }
 
-  async #reconcile(cluster: Cluster): Promise<NodeDevices> {
-    if (this.#plane === undefined) return this.#network.setup(cluster)
+  /** Brings the node's network into the cluster's state; loads the plane the first time, and again for new interfaces. */
+  async #reconcile(cluster: Cluster): Promise<void> {
+    if (this.#plane === undefined) {
+      const devices = await this.#network.setup(cluster)
+      this.#load(devices, cluster)
+      await this.#network.rehook()
+      return
+    }
     const full = this.#full
     this.#full = false
     const { devices, devicesChanged } = await this.#network.reconcile(cluster, { full })
-    if (devicesChanged || full) await this.#plane.attach(devices)
-    return devices
+    if (!devicesChanged) return
+    // The programs know the interfaces as constants: those of the new ones take over the tables that are pinned.
+    this.#log.warn("The node's interfaces were made anew: attaching to them")
+    this.#unload()
+    this.#load(devices, cluster)
+    this.#committer.mistrust()
   }
 
-  async #load(devices: NodeDevices): Promise<void> {
+  #load(devices: NodeDevices, cluster: Cluster): void {
     mountBpffs(this.#pins)
-    const plane = await this.#parts.plane(devices, this.#pins)
-    await plane.attach(devices)
+    const plane = this.#parts.plane(devices, cluster, this.#pins)
     this.#plane = plane
     this.#tables = Tables.open(this.#pins)
-    await this.#network.rehook()
     this.#ring = new RingReader(plane.events)
     this.#reader = new FlowReader({
       ring: this.#ring,
@@ -227,6 +221,18 @@ export class Agent {
         this.#log.error({ err: error }, "Cannot read events any more; flows are not shown until a restart"),
     })
     this.#reader.start()
+  }
+
+  /** Lets go of the plane; what it put into the kernel goes on. */
+  #unload(): void {
+    this.#reader?.stop()
+    this.#ring?.close()
+    this.#tables?.close()
+    this.#plane?.close()
+    this.#reader = undefined
+    this.#ring = undefined
+    this.#tables = undefined
+    this.#plane = undefined
   }
 
   #onEnforced(enforced: Enforced): void {
@@ -240,6 +246,8 @@ export class Agent {
       cluster,
       verdicts: compiled.verdicts,
       ports: forwarding.ports,
+      numbers: new Map([...compiled.endpoints].map(([name, { number }]) => [name, number])),
+      peers: new Map([...forwarding.peers].map(([name, { number }]) => [name, number])),
       committedAt: Date.now(),
       version: this.#version,
       plane: this.#plane?.capabilities().plane ?? "",

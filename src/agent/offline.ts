@@ -12,7 +12,7 @@ import {
   WhyResponseSchema,
 } from "../api/generated/heddle/agent/v1/agent_pb.ts"
 import { agentOf } from "./lock.ts"
-import { whyMessage } from "./service/why.ts"
+import { kernelTables, whyMessage } from "./service/why.ts"
 import { readSnapshot, type Snapshot } from "./snapshot.ts"
 import { Tables } from "./tables.ts"
 import { answerWhy, type KernelTables, type WhyQuestion } from "./why.ts"
@@ -97,8 +97,8 @@ export async function offlineWhy(runDir: string, question: WhyQuestion): Promise
 async function readKernel(runDir: string, snapshot: Snapshot): Promise<{ kernel?: KernelTables; note: string }> {
   try {
     const { readPinned } = await import("./read-pinned.ts")
-    const reading = await readPinned(join(runDir, "bpf"), snapshot)
-    if (reading.generation === snapshot.generation) return { kernel: reading, note: "" }
+    const reading = readPinned(join(runDir, "bpf"), snapshot)
+    if (reading.generation === snapshot.generation) return { kernel: kernelTables(snapshot, reading), note: "" }
     return {
       note: `the kernel is at generation ${reading.generation}, the state on disk at ${snapshot.generation}: computed instead`,
     }

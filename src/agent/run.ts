@@ -1,4 +1,9 @@
-import type { Settings } from "./configuration.ts"
+import { Failure, reasonOf } from "../api/failure.ts"
+import { Agent } from "./agent.ts"
+import { readConfiguration, type Settings } from "./configuration.ts"
+import { lockRunDirectory } from "./lock.ts"
+import { makeLog } from "./log.ts"
+import { kernelParts } from "./plane.ts"
 
 export interface RunOptions {
   readonly flags: Settings
@@ -8,6 +13,43 @@ export interface RunOptions {
   readonly stop: AbortSignal
 }
 
-export async function runAgent(_options: RunOptions): Promise<number> {
-  return 1
+/** Runs the agent until it is told to stop; returns the exit code. Throws a `Failure` when it cannot start. */
+export async function runAgent({ flags, file, version, stop }: RunOptions): Promise<number> {
+  const configuration = readConfiguration(flags, file)
+  if (process.geteuid?.() !== 0) {
+    throw new Failure(
+      "failed",
+      "Cannot run the agent",
+      "it makes links and loads BPF programs, which only root may",
+      "sudo heddle agent",
+    )
+  }
+  const release = lockRunDirectory(configuration.runDir)
+  const log = makeLog(
+    configuration.logLevel,
+    configuration.node,
+    (line) => process.stderr.write(line),
+    process.stderr.isTTY,
+  )
+  try {
+    const agent = await started(new Agent(configuration, kernelParts(configuration), log, version))
+    // A promise that nobody awaited is a mistake of ours, and no reason to end what people rely on.
+    process.on("unhandledRejection", (error) => log.error({ err: error }, `Unexpected: ${reasonOf(error)}`))
+    if (!stop.aborted) await new Promise((resolve) => stop.addEventListener("abort", resolve, { once: true }))
+    log.info("Told to stop")
+    await agent.stop()
+    return 0
+  } finally {
+    release()
+  }
+}
+
+async function started(agent: Agent): Promise<Agent> {
+  try {
+    await agent.start()
+    return agent
+  } catch (error) {
+    if (error instanceof Failure) throw error
+    throw new Failure("failed", "Cannot start the agent", reasonOf(error), "heddle doctor", { cause: error })
+  }
 }

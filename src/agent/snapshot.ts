@@ -5,6 +5,9 @@ import type { NodeView } from "./view.ts"
 
 /** What a node enforced when its agent last committed: what the kernel's numbers mean. */
 export interface Snapshot extends NodeView {
+  /** Numbers that the kernel has for local endpoints, by `NAMESPACE/NAME`, and for other nodes, by name. */
+  readonly numbers: ReadonlyMap<string, number>
+  readonly peers: ReadonlyMap<string, number>
   /** Ms since the epoch. */
   readonly committedAt: number
   readonly version: string

@@ -19,17 +19,7 @@ export function processIo(): Io {
   const { env } = process
   const wanted = (stream: NodeJS.WriteStream): boolean =>
     (env["NO_COLOR"] ?? "") === "" && ((env["FORCE_COLOR"] ?? "") !== "" || (stream.isTTY && env["TERM"] !== "dumb"))
-  const stop = new AbortController()
-  let told = false
-  for (const signal of ["SIGINT", "SIGTERM"] as const) {
-    process.on(signal, () => {
-      // The second one ends the process at once: whatever is under way may be what hangs.
-      if (told) process.exit(signal === "SIGINT" ? 130 : 143)
-      told = true
-      process.exitCode ??= signal === "SIGINT" ? 130 : 143
-      stop.abort()
-    })
-  }
+  let signal: AbortSignal | undefined
   // `heddle observe | head` closes the pipe: that is no error of ours.
   process.stdout.on("error", (error: NodeJS.ErrnoException) => {
     if (error.code === "EPIPE") process.exit(0)
@@ -43,8 +33,27 @@ export function processIo(): Io {
     stdin: readStdin,
     environment: env,
     now: Date.now,
-    interrupted: stop.signal,
+    get interrupted() {
+      signal ??= interruption()
+      return signal
+    },
   }
+}
+
+/** Only commands that end in order by themselves ask for it; all others end at once. */
+function interruption(): AbortSignal {
+  const stop = new AbortController()
+  for (const [name, code] of [
+    ["SIGINT", 130],
+    ["SIGTERM", 143],
+  ] as const) {
+    process.on(name, () => {
+      // The second one ends the process: whatever is under way may be what hangs.
+      if (stop.signal.aborted) process.exit(code)
+      stop.abort()
+    })
+  }
+  return stop.signal
 }
 
 async function readStdin(): Promise<string> {
