@@ -1,9 +1,9 @@
-import type { Origin } from "../model/origin.ts"
 import type { Packet } from "../model/packet.ts"
 import { familyOf, tryParseAddress } from "../net/address.ts"
 import { type Address, type Family, Protocol } from "../net/types.ts"
-import type { End, Manifest, Probe, SuiteProblem } from "./format.ts"
+import type { End, Manifest, Probe } from "./format.ts"
 import { kindOf, listAt, nameOf, namespaceOf, textAt, valueAt } from "./manifest.ts"
+import type { ProbeResult } from "./plane.ts"
 import type { Place, ResolvedEnd, ResolvedProbe, StateNode, StatePod } from "./state.ts"
 
 /** Everything that an end of a probe can name. */
@@ -61,24 +61,30 @@ function addressesOfService(object: Manifest["value"]): readonly Address[] {
     .filter((address) => address !== undefined)
 }
 
-/** What an end is: a place with addresses, a Service, or a pod that this step does not have. */
-type Found =
-  | { readonly place: Place; readonly addresses: readonly Address[]; readonly stated: boolean }
-  | "service"
-  | "absent"
+interface Placed {
+  readonly place: Place
+  readonly addresses: readonly Address[]
+  /** Whether the suite names the address itself. */
+  readonly stated: boolean
+}
 
-/** A probe as a packet between two places. A mistake of the suite goes to `problems`. */
-export function resolveProbe(probe: Probe, ends: Ends, origin: Origin, problems: SuiteProblem[]): ResolvedProbe {
-  const from = find(probe.from, ends, origin, problems)
-  const to = find(probe.to, ends, origin, problems)
-  const unsupported = (reason: string): ResolvedProbe => ({
-    kind: "settled",
-    probe,
-    result: { got: "unsupported", reason },
-  })
+/** What an end is: a place with addresses, a Service, a pod that this step does not have, or a mistake of the suite. */
+type Found = Placed | "service" | "absent" | { readonly mistake: string }
+
+/** A probe as a packet between two places, or its answer where none can be sent. */
+export function resolveProbe(probe: Probe, ends: Ends): ResolvedProbe {
+  const from = find(probe.from, ends)
+  const to = find(probe.to, ends)
+  const settled = (result: ProbeResult): ResolvedProbe => ({ kind: "settled", probe, result })
+  const unsupported = (reason: string): ResolvedProbe => settled({ got: "unsupported", reason })
+  const mistaken = (reason: string): ResolvedProbe => {
+    return { kind: "settled", probe, result: { got: "unsupported", reason }, mistake: true }
+  }
+  if (typeof from === "object" && "mistake" in from) return mistaken(from.mistake)
+  if (typeof to === "object" && "mistake" in to) return mistaken(to.mistake)
   if (from === "service" || to === "service" || isNodePort(probe, to, ends)) return unsupported(NO_SERVICES)
   if (from === "absent") return unsupported(`${endText(probe.from)} is not there (gone or ended) and cannot ask`)
-  if (to === "absent") return { kind: "settled", probe, result: { got: "deny", by: "no-endpoint" } }
+  if (to === "absent") return settled({ got: "deny", by: "no-endpoint" })
   const pair = addressPair(probe, from, to)
   if (pair === undefined) {
     const wanted = probe.family === undefined ? "no family in common" : `not both an IPv${probe.family} address`
@@ -92,51 +98,42 @@ export function resolveProbe(probe: Probe, ends: Ends, origin: Origin, problems:
   return { kind: "ask", probe, source, target, packet, within: samePlace(from.place, to.place) }
 }
 
-function find(end: End, ends: Ends, origin: Origin, problems: SuiteProblem[]): Found {
-  const unknown = (what: string): Found => {
-    problems.push({ origin, message: `Cannot resolve a probe: ${what}` })
-    return "absent"
-  }
+function find(end: End, ends: Ends): Found {
   switch (end.kind) {
     case "pod": {
       const key = `${end.namespace}/${end.pod}`
       const pod = ends.pods.get(key)
-      if (pod === undefined) return ends.knownPods.has(key) ? "absent" : unknown(`the case has no pod ${key}`)
+      if (pod === undefined) return ends.knownPods.has(key) ? "absent" : { mistake: `the case has no pod ${key}` }
       const place: Place = pod.hostNetwork ? { kind: "node", node: pod.node } : { kind: "pod", key, node: pod.node }
       return { place, addresses: pod.addresses, stated: false }
     }
     case "node": {
       const node = ends.nodes.get(end.node)
-      if (node === undefined) return unknown(`the case has no node ${end.node}`)
+      if (node === undefined) return { mistake: `the case has no node ${end.node}` }
       return { place: { kind: "node", node: end.node }, addresses: node.addresses, stated: false }
     }
     case "ip": {
       const address = tryParseAddress(end.ip)
-      if (address === undefined) return unknown(`${JSON.stringify(end.ip)} is no address`)
+      if (address === undefined) return { mistake: `${JSON.stringify(end.ip)} is no address` }
       const place = ends.owners.get(address)
       if (place === undefined && ends.serviceAddresses.has(address)) return "service"
       return { place: place ?? { kind: "outside" }, addresses: [address], stated: true }
     }
     case "service": {
       const key = `${end.namespace}/${end.service}`
-      return ends.services.has(key) ? "service" : unknown(`the case has no Service ${key}`)
+      return ends.services.has(key) ? "service" : { mistake: `the case has no Service ${key}` }
     }
   }
 }
 
 function isNodePort(probe: Probe, to: Found, ends: Ends): boolean {
-  if (typeof to === "string" || to.place.kind !== "node" || probe.port === undefined) return false
+  if (typeof to === "string" || !("place" in to) || to.place.kind !== "node" || probe.port === undefined) return false
   const protocol = { [Protocol.TCP]: "TCP", [Protocol.UDP]: "UDP", [Protocol.SCTP]: "SCTP" }[probe.protocol]
   return protocol !== undefined && ends.nodePorts.has(`${protocol}/${probe.port}`)
 }
 
-function addressPair(
-  probe: Probe,
-  from: Exclude<Found, string>,
-  to: Exclude<Found, string>,
-): readonly [Address, Address] | undefined {
-  const inFamily = (found: Exclude<Found, string>, family: Family) =>
-    found.addresses.find((a) => familyOf(a) === family)
+function addressPair(probe: Probe, from: Placed, to: Placed): readonly [Address, Address] | undefined {
+  const inFamily = (found: Placed, family: Family) => found.addresses.find((a) => familyOf(a) === family)
   for (const family of familiesOf(probe, from, to)) {
     const pair = [inFamily(from, family), inFamily(to, family)] as const
     if (pair[0] !== undefined && pair[1] !== undefined) return [pair[0], pair[1]]
@@ -145,7 +142,7 @@ function addressPair(
 }
 
 /** The families to try: the one asked for; else that of an address named; else ICMP's own; else those of the pods, in their order. */
-function familiesOf(probe: Probe, from: Exclude<Found, string>, to: Exclude<Found, string>): readonly Family[] {
+function familiesOf(probe: Probe, from: Placed, to: Placed): readonly Family[] {
   if (probe.family !== undefined) return [probe.family]
   const named = [to, from].find((found) => found.stated)?.addresses[0]
   if (named !== undefined) return [familyOf(named)]

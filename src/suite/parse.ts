@@ -11,7 +11,7 @@ const probeFields = [
   ...["from", "to", "protocol", "port", "sourcePort", "icmpType", "icmpCode", "family", "expect", "by"],
   ...["backends", "sticky", "connection", "via"],
 ]
-const protocolNames: Readonly<Record<string, number>> = Protocol
+const numbersByName = new Map(Object.entries(Protocol).map(([name, number]) => [name.toLowerCase(), number]))
 
 /**
  * One case from a parsed JSON or YAML value. All its mistakes go to `problems`; undefined when there was any. A field
@@ -20,8 +20,9 @@ const protocolNames: Readonly<Record<string, number>> = Protocol
 export function parseCase(value: unknown, originAt: OriginAt, problems: SuiteProblem[]): SuiteCase | undefined {
   const before = problems.length
   const reader = new Reader(originAt, problems)
-  const raw = reader.object(value, [], "a case")
-  if (raw === undefined) return undefined
+  const whole = reader.object(value, [], "a case")
+  if (whole === undefined) return undefined
+  const raw = withoutNulls(whole)
   reader.knownFields(raw, [], caseFields)
   const name = reader.string(raw["name"], ["name"])
   const group = raw["group"] === undefined ? undefined : reader.string(raw["group"], ["group"])
@@ -44,15 +45,16 @@ export function parseCase(value: unknown, originAt: OriginAt, problems: SuitePro
   const denial = reader.oneOf(raw["denial"], ["denial"], ["any", "drop"] as const) ?? "any"
   if (problems.length > before || name === undefined) return undefined
   return {
-    ...{ name, tags, step, denial, manifests, probes, raw, origin: originAt([]) },
+    ...{ name, tags, step, denial, manifests, probes, raw: whole, origin: originAt([]) },
     ...(group === undefined ? {} : { group }),
     ...(admit === undefined ? {} : { admit }),
   }
 }
 
 function parseProbe(reader: Reader, value: unknown, path: FieldPath): Probe[] {
-  const raw = reader.object(value, path, "a probe")
-  if (raw === undefined) return []
+  const whole = reader.object(value, path, "a probe")
+  if (whole === undefined) return []
+  const raw = withoutNulls(whole)
   const at = (field: string) => [...path, field]
   reader.knownFields(raw, path, probeFields)
   const from = parseEnd(reader, raw["from"], at("from"), false)
@@ -85,7 +87,7 @@ function parseProbe(reader: Reader, value: unknown, path: FieldPath): Probe[] {
   }
   return [
     {
-      ...{ from, to, protocol, expect, raw },
+      ...{ from, to, protocol, expect, raw: whole },
       ...(port === undefined || !hasPorts ? {} : { port }),
       ...(sourcePort === undefined ? {} : { sourcePort }),
       ...(icmpType === undefined ? {} : { icmpType }),
@@ -100,15 +102,20 @@ function parseProbe(reader: Reader, value: unknown, path: FieldPath): Probe[] {
   ]
 }
 
+/** A field that is null counts as absent. */
+function withoutNulls(object: JsonObject): JsonObject {
+  return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== null))
+}
+
 function parseProtocol(reader: Reader, value: unknown, path: FieldPath): number | undefined {
   if (value === undefined) return Protocol.TCP
   if (typeof value === "number") return reader.integer(value, path, 0, 255)
   if (typeof value === "string") {
-    const number = Object.hasOwn(protocolNames, value) ? protocolNames[value] : undefined
+    const number = numbersByName.get(value.toLowerCase())
     if (number !== undefined) return number
     if (/^\d{1,3}$/.test(value)) return reader.integer(Number(value), path, 0, 255)
   }
-  const names = Object.keys(protocolNames).join(", ")
+  const names = Object.keys(Protocol).join(", ")
   reader.problem(path, `Cannot read the probe: protocol ${JSON.stringify(value)} is none of ${names} or a number 0–255`)
   return undefined
 }

@@ -1,5 +1,4 @@
 import { describe, expect, it } from "vitest"
-import { SuiteError } from "./format.ts"
 import { planSuite } from "./plan.ts"
 import { readCases } from "./read.ts"
 import type { CaseState, ResolvedProbe } from "./state.ts"
@@ -218,21 +217,41 @@ describe("probes as packets", () => {
     expect(state?.probes.map(({ kind }) => kind)).toEqual(["settled", "settled", "settled", "ask"])
   })
 
-  it("refuses ends that nobody knows and steps that come twice", () => {
-    const mistakes = (...cases: readonly object[]): string => {
-      try {
-        plan(...cases)
-        return ""
-      } catch (error) {
-        return error instanceof SuiteError ? error.message : String(error)
-      }
+  it("marks probes whose ends nobody knows", () => {
+    const reason = (from: object, to: object) => {
+      const resolved = plan({ manifests: [a], probes: [probe(from, to)] })[0]?.probes[0]
+      return resolved?.kind === "settled" && resolved.mistake === true ? resolved.result.reason : "no mistake"
     }
-    expect(mistakes({ manifests: [a], probes: [probe(at("x/a"), at("x/b"))] })).toContain(
-      "f:1: Cannot resolve a probe: the case has no pod x/b",
+    expect(reason(at("x/a"), at("x/b"))).toBe("the case has no pod x/b")
+    expect(reason({ node: "n9" }, at("x/a"))).toBe("the case has no node n9")
+    expect(reason({ ip: "1.2.3" }, at("x/a"))).toBe('"1.2.3" is no address')
+    expect(reason(at("x/a"), { ns: "x", service: "s" })).toBe("the case has no Service x/s")
+  })
+
+  it("orders the steps of a group, and refuses one that comes twice", () => {
+    const states = plan(
+      { group: "g", step: 2, probes: [] },
+      { group: "h", probes: [] },
+      { group: "g", step: 1, probes: [] },
+      { group: "h", probes: [] },
     )
-    expect(mistakes({ manifests: [a], probes: [probe({ node: "n9" }, at("x/a"))] })).toContain("no node n9")
-    expect(mistakes({ manifests: [a], probes: [probe({ ip: "1.2.3" }, at("x/a"))] })).toContain('"1.2.3" is no address')
-    expect(mistakes({ group: "g", probes: [] }, { group: "g", probes: [] })).toContain('group "g" has step 0 twice')
+    expect(states.map((state) => [state.case.name, state.fresh])).toEqual([
+      ["case 2", true],
+      ["case 0", false],
+      ["case 1", true],
+      ["case 3", false],
+    ])
+    expect(() => plan({ group: "g", step: 0, probes: [] }, { group: "g", step: 0, probes: [] })).toThrow(
+      'group "g" has step 0 twice',
+    )
+  })
+
+  it("takes lists apart", () => {
+    const [state] = plan({
+      manifests: [{ apiVersion: "v1", kind: "List", items: [a, { apiVersion: "v1", kind: "List", items: [b] }] }],
+      probes: [],
+    })
+    expect([...(state?.pods.keys() ?? [])]).toEqual(["x/a", "x/b"])
   })
 
   it("lets everything listen on what any step asks of it", () => {

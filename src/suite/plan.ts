@@ -7,16 +7,16 @@ import { type Manifest, type SuiteCase, SuiteError, type SuiteProblem } from "./
 import { type Asked, askedOf, listensOf } from "./listens.ts"
 import { kindOf, listAt, manifestKey, nameOf, namespaceOf, objectAt, textAt, valueAt, withValue } from "./manifest.ts"
 import type { CaseState, StateNode, StatePod } from "./state.ts"
-import { isController, podsOf } from "./workloads.ts"
+import { isController, itemsOf, podsOf } from "./workloads.ts"
 
 /**
  * The histories of a suite, each a list of states in the order of its steps; a case without a group is a history of one.
- * A group that several files name is one history, unless they number the same step. Throws `SuiteError` for a step
- * that comes twice and for a probe whose ends nobody knows.
+ * A group that several files name is one history, unless they number the same step; one that numbers no step has the order of
+ * the text. Throws `SuiteError` for a step that comes twice.
  */
 export function planSuite(cases: readonly SuiteCase[]): readonly (readonly CaseState[])[] {
   const problems: SuiteProblem[] = []
-  const histories = groupCases(cases, problems).map((steps) => planHistory(steps, problems))
+  const histories = groupCases(cases, problems).map(planHistory)
   if (problems.length > 0) throw new SuiteError(problems)
   return histories
 }
@@ -30,6 +30,7 @@ function groupCases(cases: readonly SuiteCase[], problems: SuiteProblem[]): read
     else steps.push(one)
   })
   return [...groups.values()].flatMap((steps) => {
+    if (steps.every((one) => (one.raw["step"] ?? undefined) === undefined)) return [steps]
     if (new Set(steps.map((one) => one.step)).size === steps.length) return [inOrder(steps)]
     const byFile = [...Map.groupBy(steps, (one) => one.origin.file).values()]
     for (const own of byFile) {
@@ -56,7 +57,7 @@ interface History {
   readonly hostAddresses: ReadonlyMap<string, readonly Address[]>
 }
 
-function planHistory(steps: readonly SuiteCase[], problems: SuiteProblem[]): readonly CaseState[] {
+function planHistory(steps: readonly SuiteCase[]): readonly CaseState[] {
   const manifests = steps.map((one) => expand(one))
   const history = historyOf(steps, manifests.flat())
   const drafts = steps.map((one, i) => complete(one, manifests[i] ?? [], history))
@@ -69,7 +70,7 @@ function planHistory(steps: readonly SuiteCase[], problems: SuiteProblem[]): rea
   const ends = drafts.map((draft) => endsOf(draft.objects, draft.nodes, draft.pods, knownPods))
   const resolved = steps.map((one, i) => {
     const known = ends[i]
-    return known === undefined ? [] : one.probes.map((probe) => resolveProbe(probe, known, one.origin, problems))
+    return known === undefined ? [] : one.probes.map((probe) => resolveProbe(probe, known))
   })
   const asked = askedOf(resolved.flat())
   return steps.map((one, i): CaseState => {
@@ -112,7 +113,7 @@ function withListens(draft: Draft, asked: Asked): Pick<CaseState, "nodes" | "pod
 /** The case's objects, the last of each name, with controllers as pods; an admission's candidate is not among them. */
 function expand(one: SuiteCase): readonly Manifest[] {
   const stated = one.admit === undefined ? one.manifests : one.manifests.slice(0, -1)
-  const byKey = new Map(stated.map((manifest) => [manifestKey(manifest.value), manifest]))
+  const byKey = new Map(stated.flatMap(itemsOf).map((manifest) => [manifestKey(manifest.value), manifest]))
   const nodes = nodeNamesOf([...byKey.values()])
   return [...byKey.values()].flatMap((manifest) =>
     isController(manifest.value) ? podsOf(manifest, nodes) : [manifest],

@@ -123,6 +123,14 @@ describe("readCases", () => {
     expect(read?.raw["comment"]).toBe("why")
   })
 
+  it("takes protocols in any case and null as absent", () => {
+    const line = { name: "n", group: null, step: null, probes: [{ ...probe, protocol: "udp", by: null, family: null }] }
+    const [read] = readCases(JSON.stringify(line), "f", "jsonl")
+    expect(read?.group).toBeUndefined()
+    expect(read?.probes[0]).toMatchObject({ protocol: 17, port: 80 })
+    expect(read?.probes[0]).not.toHaveProperty("by")
+  })
+
   it.each([
     [{ ...probe, port: undefined }, 'need a "port"'],
     [{ ...probe, port: 65536 }, "wanted a whole number from 0 to 65535"],

@@ -71,6 +71,12 @@ describe("what satisfies a probe", () => {
     expect((await run(expectDeny, [answer], true)).passed).toBe(true)
   })
 
+  it("nothing where the suite is wrong about the ends", async () => {
+    const probes = [{ ...ends, to: { ns: "x", pod: "nobody" }, expect: "deny" }]
+    const result = await run({ probes }, [{ got: "unsupported", reason: "the case has no pod x/nobody" }], true)
+    expect(result.probes[0]?.failure).toBe("cannot be asked: the case has no pod x/nobody")
+  })
+
   it("the rule named, at either end of an allowed packet", async () => {
     const probes = [{ ...ends, expect: "allow", by: "x/out" }]
     const deciders = ["default/NetworkPolicy x/out egress[0]", "no-policy ingress"]

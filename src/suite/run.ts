@@ -56,7 +56,7 @@ async function runCase(state: CaseState, plane: SuitePlane, options: RunOptions)
   const results = idle ? [] : await answers(state.probes, errors, plane)
   const probes = state.probes.map((resolved, i) => {
     const result = results[i] ?? { got: "unsupported", reason: `plane ${plane.name} gave no answer` }
-    return outcomeOf(resolved.probe, result, state.case, state.probes[i - 1]?.probe, results[i - 1], options)
+    return outcomeOf(resolved, result, state.case, state.probes[i - 1]?.probe, results[i - 1], options)
   })
   const admitted = admission === undefined || admission.admitted === state.case.admit
   return {
@@ -78,18 +78,20 @@ async function answers(
 }
 
 function outcomeOf(
-  probe: Probe,
+  resolved: ResolvedProbe,
   result: ProbeResult,
   suiteCase: SuiteCase,
   previous: Probe | undefined,
   previousResult: ProbeResult | undefined,
   options: RunOptions,
 ): ProbeOutcome {
+  const { probe } = resolved
+  const mistaken = resolved.kind === "settled" && resolved.mistake === true
   const failure =
     result.got === "unsupported"
-      ? options.allowUnsupported
+      ? options.allowUnsupported && !mistaken
         ? undefined
-        : `unsupported: ${result.reason ?? "no reason given"}`
+        : `${mistaken ? "cannot be asked" : "unsupported"}: ${result.reason ?? "no reason given"}`
       : (wrongVerdict(probe, result, suiteCase) ??
         wrongRule(probe, result) ??
         wrongBackend(probe, result, previous, previousResult) ??

@@ -76,4 +76,10 @@ export type ResolvedProbe =
       /** Both ends are one pod or one node: the packet never leaves it, and nobody judges it. */
       readonly within: boolean
     }
-  | { readonly kind: "settled"; readonly probe: Probe; readonly result: ProbeResult }
+  | {
+      readonly kind: "settled"
+      readonly probe: Probe
+      readonly result: ProbeResult
+      /** The suite is wrong about this probe: it fails, whatever it expects and whatever is allowed. */
+      readonly mistake?: true
+    }

@@ -54,3 +54,13 @@ export function podsOf(manifest: Manifest, nodes: readonly string[]): readonly M
     }
   })
 }
+
+/** The items of a list (`kind: List`, `PodList`, …), or the object itself. */
+export function itemsOf(manifest: Manifest): readonly Manifest[] {
+  if (!kindOf(manifest.value).endsWith("List") || !Array.isArray(manifest.value["items"])) return [manifest]
+  return manifest.value["items"].flatMap((_, i): readonly Manifest[] => {
+    const path = ["items", i]
+    const originAt: Manifest["originAt"] = (inner) => manifest.originAt([...path, ...inner])
+    return itemsOf({ value: objectAt(manifest.value["items"], `${i}`), origin: originAt([]), originAt })
+  })
+}
