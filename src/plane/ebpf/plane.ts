@@ -284,8 +284,10 @@ export class EbpfPlane implements Plane {
     this.#tables.setHalfOpenLimit(this.#options.halfOpenLimit ?? HALF_OPEN_LIMIT)
   }
 
+  /** Ours are named NAME-LAYOUT or, links, end with the interface's number; the kernel's own maps.debug stands beside them. */
   #pins(): string[] {
-    return existsSync(this.#options.pinDirectory) ? readdirSync(this.#options.pinDirectory) : []
+    const { pinDirectory } = this.#options
+    return existsSync(pinDirectory) ? readdirSync(pinDirectory).filter((file) => file.includes("-")) : []
   }
 
   /** Pins of other layouts, and of links on interfaces that are no more: nothing reads them. */
