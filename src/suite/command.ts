@@ -39,7 +39,7 @@ export interface TestWorld {
   readonly planes: Readonly<Record<string, () => Promise<SuitePlane>>>
 }
 
-export const testOutputs = ["text", "json", "jsonl", "junit", "tap"] as const
+const testOutputs = ["text", "json", "jsonl", "junit", "tap"] as const
 
 const reports: Readonly<Record<string, () => Report>> = {
   text: textReport,

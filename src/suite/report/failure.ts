@@ -5,7 +5,7 @@ import type { CaseResult, ProbeOutcome } from "../run.ts"
 const protocolNames = new Map<number, string>(Object.entries(Protocol).map(([name, number]) => [number, name]))
 
 /** `x/a → y/b 80/TCP`, `node-1 → 10.0.0.1 ICMP type 8`. */
-export function probeText(probe: Probe): string {
+function probeText(probe: Probe): string {
   return `${endText(probe.from)} → ${endText(probe.to)} ${portText(probe)}`
 }
 
@@ -31,7 +31,7 @@ function endText(end: End): string {
 }
 
 /** One line for a failed probe: what was asked, what is wrong, and the rule that decided. */
-export function failureText({ probe, result, failure }: ProbeOutcome): string {
+function failureText({ probe, result, failure }: ProbeOutcome): string {
   const by = result.by === undefined || failure?.includes(result.by) === true ? "" : ` by ${result.by}`
   return `${probeText(probe)}: ${failure ?? "passed"}${by}`
 }
