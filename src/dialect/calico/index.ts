@@ -3,7 +3,7 @@ import type { ManifestObject } from "../../model/manifest.ts"
 import type { Policy } from "../../model/policy.ts"
 import { networkPolicyToModel } from "../kubernetes/network-policy.ts"
 import { listAt, recordAt, textAt } from "../read.ts"
-import { type CalicoPolicy, policyToModel } from "./translate.ts"
+import { CALICO_GROUP, type CalicoPolicy, policyToModel } from "./translate.ts"
 
 export { networkSetToModel } from "./network-set.ts"
 export { calicoApiVersions, calicoKinds } from "./schema.ts"
@@ -23,6 +23,8 @@ function stagedKubernetesToModel(object: ManifestObject): Policy {
   const onlyEgress = listAt(spec, "policyTypes").length === 0 && listAt(spec, "egress").length > 0
   return {
     ...policy,
+    group: CALICO_GROUP,
+    kind: "StagedKubernetesNetworkPolicy",
     ...(onlyEgress && policy.ingress === undefined ? { ingress: { isolates: true, rules: [] } } : {}),
     mode: textAt(spec, "stagedAction") === "Delete" ? "stagedDelete" : "staged",
   }

@@ -2,7 +2,7 @@ import { isRecord } from "../../model/manifest.ts"
 import type { FieldPath } from "../../model/problem.ts"
 import { tryParsePrefix } from "../../net/prefix.ts"
 import { Protocol } from "../../net/types.ts"
-import { fieldAt, listAt, numberAt, recordAt, textAt, textMapAt, textsAt } from "../read.ts"
+import { fieldAt, listAt, numberAt, recordAt, textAt, textsAt } from "../read.ts"
 import type { Report } from "../report.ts"
 import { nearestWord } from "../suggest.ts"
 import { asksPartOfServiceAccountName } from "./match.ts"
@@ -53,10 +53,6 @@ export function validateRule(rule: unknown, path: FieldPath, context: RuleContex
   }
   validateFamilies(rule, version, path, report)
   if (fieldAt(rule, "http") !== undefined) validateHttp(rule, path, context, protocol, report)
-  const name = textMapAt(recordAt(rule, "metadata"), "annotations")["name"]
-  if (name !== undefined && !/^[A-Za-z0-9_.-]{1,128}$/.test(name)) {
-    report.error([...path, "metadata", "annotations", "name"], "must be 1 to 128 letters, digits, '_', '.' and '-'")
-  }
 }
 
 function validateAction(rule: unknown, path: FieldPath, report: Report): void {
@@ -186,12 +182,12 @@ function validatePorts(
   let numeric = false
   for (const [index, port] of ports.entries()) {
     const at = [...path, field, index]
-    if (typeof port === "string" && !/^\d/.test(port)) {
-      if (!/^[A-Za-z][A-Za-z0-9_.-]{0,127}$/.test(port)) report.error(at, `${JSON.stringify(port)} is no port name`)
+    const range = /^(\d+)(?::(\d+))?$/.exec(String(port))
+    if (range === null && typeof port === "string" && !port.includes(":")) {
+      if (!/^[A-Za-z0-9_.-]{1,128}$/.test(port)) report.error(at, `${JSON.stringify(port)} is no port name`)
       continue
     }
     numeric = true
-    const range = /^(\d+)(?::(\d+))?$/.exec(String(port))
     const first = Number(range?.[1])
     const last = range?.[2] === undefined ? first : Number(range[2])
     if (range === null || first < 1 || last > 65535)

@@ -36,8 +36,8 @@ export function parseSelector(text: string): ParsedSelector {
   return { selector, global: parser.global }
 }
 
-/** Deeper nesting is an attack on the stack, not a selector. */
-const MAX_DEPTH = 100
+/** Deeper nesting is an attack on the stack, not a selector: within the 1024 characters of one there are at most 512 pairs. */
+const MAX_DEPTH = 512
 
 class Parser {
   global = false

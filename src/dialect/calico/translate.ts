@@ -57,15 +57,15 @@ export interface CalicoPolicy {
 type OriginAt = (path: readonly (string | number)[]) => Origin
 
 /**
- * A valid NetworkPolicy, GlobalNetworkPolicy or staged form of these → the model. Staged objects take the kind of what they
- * would become, so that a staged deletion finds it.
+ * A valid NetworkPolicy, GlobalNetworkPolicy or staged form of these → the model. A staged object keeps its own kind, so that it stands
+ * beside the enforced one of its name, and takes that one's place in the order.
  */
 export function policyToModel(object: CalicoPolicy, originAt: OriginAt): Policy {
   const spec = object.spec ?? {}
   const global = object.kind.endsWith("GlobalNetworkPolicy")
   const namespace = global ? undefined : (object.metadata.namespace ?? "default")
   const staged = object.kind.startsWith("Staged")
-  const kind = staged ? object.kind.slice("Staged".length) : object.kind
+  const enforcedKind = staged ? object.kind.slice("Staged".length) : object.kind
   const directions = policyTypes(spec)
   const side = (direction: Direction, rules: readonly CalicoRule[] | undefined): PolicySide => ({
     isolates: true,
@@ -75,12 +75,12 @@ export function policyToModel(object: CalicoPolicy, originAt: OriginAt): Policy 
   })
   return {
     group: CALICO_GROUP,
-    kind,
+    kind: object.kind,
     namespace: namespace ?? "",
     name: object.metadata.name,
     tier: spec.tier === undefined || spec.tier === "" ? "default" : spec.tier,
     order: spec.order ?? Number.POSITIVE_INFINITY,
-    tieBreak: `${object.metadata.name}/${namespace ?? ""}/${kind}`,
+    tieBreak: `${object.metadata.name}/${namespace ?? ""}/${enforcedKind}`,
     subject: policySubject(spec, namespace),
     ...(directions.includes("Ingress") ? { ingress: side("ingress", spec.ingress) } : {}),
     ...(directions.includes("Egress") ? { egress: side("egress", spec.egress) } : {}),

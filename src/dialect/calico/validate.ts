@@ -1,4 +1,4 @@
-import type { ManifestObject } from "../../model/manifest.ts"
+import { isRecord, type ManifestObject } from "../../model/manifest.ts"
 import type { FieldPath, Problem } from "../../model/problem.ts"
 import { tryParseAddress } from "../../net/address.ts"
 import { tryParsePrefix } from "../../net/prefix.ts"
@@ -147,10 +147,16 @@ function validateStagedAction(spec: unknown, besides: readonly string[], report:
   oneOf(action, ["Set", "Delete"], ["spec", "stagedAction"], report)
   if (action !== "Delete") return true
   for (const field of Object.keys(recordAt({ spec }, "spec") ?? {})) {
-    if (field !== "stagedAction" && !besides.includes(field))
+    if (field !== "stagedAction" && !besides.includes(field) && !isUnset(fieldAt(spec, field)))
       report.error(["spec", field], "a staged deletion states no rules", "leave it out")
   }
   return false
+}
+
+/** What a field holds that nobody set: a field that must be written may say nothing. */
+function isUnset(value: unknown): boolean {
+  if (value === undefined || value === "" || value === false) return true
+  return isRecord(value) && Object.keys(value).length === 0
 }
 
 function validateNetworkSet(value: unknown, report: Report): void {

@@ -28,7 +28,11 @@ const entities: Readonly<Record<string, Match>> = {
 }
 
 /** Entities that may be written in `fromEntities` and `toEntities`. */
-export const entityNames: readonly string[] = [...Object.keys(entities), "kube-apiserver"]
+export const entityNames: readonly string[] = [
+  // The worlds of one family are labels only: the resource definition does not list them.
+  ...Object.keys(entities).filter((name) => !name.startsWith("world-")),
+  "kube-apiserver",
+]
 
 /** The predicate of an entity; `none` for one that nothing here can be. */
 export function entityMatch(name: string): Match {

@@ -5,8 +5,8 @@ import { fieldAt, listAt, numberAt, recordAt, textAt, textsAt } from "../read.ts
 import type { Report } from "../report.ts"
 import { nearestWord } from "../suggest.ts"
 import { entityNames } from "./entities.ts"
-import { ciliumProtocols, hasPorts, icmpFamily, icmpType, icmpTypes, portNumber } from "./ports.ts"
-import { validateBlock, validateEndpointSelector } from "./selector-validation.ts"
+import { ciliumProtocols, hasPorts, icmpFamily, icmpType, icmpTypes, isPortName, portNumber } from "./ports.ts"
+import { validateBlock, validateEndpointSelector, validateStrictBlock } from "./selector-validation.ts"
 import { blockOf } from "./translate.ts"
 
 /** Most ports of one port rule, and most ICMP fields (resource definition). */
@@ -112,11 +112,11 @@ function validateCidrRule(rule: unknown, path: FieldPath, report: Report): void 
     if (except.length > 0) report.error([...path, "except"], "is not allowed with a CIDR group")
     return
   }
-  if (!validateBlock(cidr, [...path, "cidr"], report)) return
+  if (!validateStrictBlock(cidr, [...path, "cidr"], report)) return
   const block = blockOf(cidr)
   for (const [index, text] of except.entries()) {
     const at = [...path, "except", index]
-    if (validateBlock(text, at, report) && !prefixContainsPrefix(block, blockOf(text)))
+    if (validateStrictBlock(text, at, report) && !prefixContainsPrefix(block, blockOf(text)))
       report.error(at, `${text} must lie inside ${block}`)
   }
 }
@@ -129,7 +129,7 @@ function validatePortRule(rule: unknown, path: FieldPath, report: Report): void 
   if (ports.length === 0) report.warning(path, "without ports this matches nothing", "name ports, or leave toPorts out")
   for (const field of ["rules", "terminatingTLS", "originatingTLS", "listener"]) {
     if (fieldAt(rule, field) === undefined) continue
-    if (field === "rules" && Object.keys(recordAt(rule, "rules") ?? {}).length === 0) continue
+    if (field === "rules" && Object.values(recordAt(rule, "rules") ?? {}).every(isEmpty)) continue
     report.error(
       [...path, field],
       "rules of layer 7 cannot be enforced yet: they would let every request through or none",
@@ -142,6 +142,11 @@ function validatePortRule(rule: unknown, path: FieldPath, report: Report): void 
       "server names cannot be enforced yet",
       "allow the port without them, or keep the entry out",
     )
+}
+
+/** A list of layer 7 rules that holds none asks for nothing. */
+function isEmpty(value: unknown): boolean {
+  return value === null || value === "" || (Array.isArray(value) && value.length === 0)
 }
 
 function validatePort(item: unknown, path: FieldPath, report: Report): void {
@@ -161,14 +166,12 @@ function validatePort(item: unknown, path: FieldPath, report: Report): void {
       report.error(at, `protocol ${protocol} has no ports`, "leave the port out")
     return
   }
-  if (text === undefined || text === "") {
-    report.error(at, "a port is required", 'write "0" for every port of the protocol')
-    return
-  }
+  // Without a port: every port of the protocol, as port 0.
+  if (text === undefined || text === "") return
   const number = portNumber(text)
   if (!Number.isNaN(number)) {
     if (number > 65535) report.error(at, `port ${text} is above 65535`)
-  } else if (!/^(?=.*[a-z])[a-z0-9]+(-[a-z0-9]+)*$/i.test(text) || text.length > 15) {
+  } else if (!isPortName(text)) {
     report.error(
       at,
       `${JSON.stringify(text)} is neither a port nor a port's name`,

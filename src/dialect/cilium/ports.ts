@@ -25,8 +25,14 @@ export function hasPorts(protocol: string): boolean {
   return ["", "ANY", "TCP", "UDP", "SCTP"].includes(protocol.toUpperCase())
 }
 
-/** A port as Cilium reads it: a number in Go's base-0 syntax (`80`, `0x50`, `0o120`, `0b1010000`, `8_0`), or NaN for what may be a name. */
+/** Whether a text has the form of a port's name (IANA service name). A hexadecimal number has it too, and Cilium takes it for a name. */
+export function isPortName(text: string): boolean {
+  return text.length <= 15 && /^(?=.*[a-z])[a-z0-9]+(-[a-z0-9]+)*$/i.test(text)
+}
+
+/** A port as Cilium reads it: a number in Go's base-0 syntax (`80`, `0120`, `8_0`), or NaN for what may be a name. */
 export function portNumber(text: string): number {
+  if (isPortName(text)) return Number.NaN
   if (!/^(0[xX](_?[0-9a-fA-F])+|0[bB](_?[01])+|0[oO]?(_?[0-7])*|[1-9](_?[0-9])*)$/.test(text)) return Number.NaN
   const plain = text.replace(/_/g, "").toLowerCase()
   return /^0[0-7]+$/.test(plain) ? Number.parseInt(plain, 8) : Number(plain)
@@ -40,7 +46,7 @@ export function toPortsMatch(entry: unknown): readonly L4Match[] {
 function portMatch(item: unknown): L4Match {
   const protocol = (textAt(item, "protocol") ?? "ANY").toUpperCase()
   const protocols = ciliumProtocols[protocol === "" ? "ANY" : protocol] ?? ANY
-  const text = textAt(item, "port") ?? "0"
+  const text = textAt(item, "port") || "0"
   const first = portNumber(text)
   if (Number.isNaN(first)) return { protocols, ports: [{ kind: "named", name: text.toLowerCase() }] }
   if (first === 0) return { protocols }

@@ -31,6 +31,15 @@ function withoutSources(selector: unknown): unknown {
   }
 }
 
+/** Blocks of `fromCIDRSet`, `toCIDRSet` and groups: an address needs its length. */
+export function validateStrictBlock(text: string, path: FieldPath, report: Report): boolean {
+  if (tryParsePrefix(text) !== undefined) return true
+  const alone = tryParseAddress(text) !== undefined
+  const hint = alone ? `write ${text}/${text.includes(":") ? 128 : 32}` : "for example 10.0.0.0/8"
+  report.error(path, `${JSON.stringify(text)} is no block`, hint)
+  return false
+}
+
 /** `fromCIDR`, `toCIDR`: blocks or bare addresses. */
 export function validateBlock(text: string, path: FieldPath, report: Report): boolean {
   if (tryParsePrefix(text) !== undefined || tryParseAddress(text) !== undefined) return true

@@ -68,7 +68,7 @@ export function ciliumPolicyToModel(object: ManifestObject): readonly Policy[] {
   })
 }
 
-/** The sides of a rule that has entries of this sort, or that isolates: the denying half isolates only where nothing allows. */
+/** The sides of a rule that has entries of this sort, or that isolates. */
 function sides(
   rule: unknown,
   sort: "Deny" | "",
@@ -79,9 +79,11 @@ function sides(
   const result: { ingress?: PolicySide; egress?: PolicySide } = {}
   for (const direction of ["ingress", "egress"] as const) {
     const entries = listAt(rule, `${direction}${sort}`)
-    if (entries.length === 0) continue
+    const isolating = isolates(rule, direction)
+    // A rule may ask for default deny in a direction of which it says nothing else.
+    if (entries.length === 0 && (sort === "Deny" || !isolating)) continue
     result[direction] = {
-      isolates: isolates(rule, direction),
+      isolates: isolating,
       rules: entries.map((entry, index) => {
         const section = `${direction}${sort}`
         const entryPath = [...path, section, index]
@@ -99,7 +101,8 @@ function sides(
 /** Default deny follows from having entries in that direction, deny entries included, unless the rule says otherwise (27). */
 function isolates(rule: unknown, direction: Direction): boolean {
   const stated = fieldAt(recordAt(rule, "enableDefaultDeny"), direction)
-  return stated !== false
+  if (typeof stated === "boolean") return stated
+  return listAt(rule, direction).length > 0 || listAt(rule, `${direction}Deny`).length > 0
 }
 
 function entryToRule(
@@ -111,7 +114,9 @@ function entryToRule(
 ): Rule {
   const l4: readonly L4Match[] = [...toPortsMatch(entry), ...icmpsMatch(entry)]
   const action = deny ? "deny" : "allow"
-  return { action, peer: peersMatch(entry, direction, l4.length > 0 || asksPorts(entry), namespace), l4, ...place }
+  // Port rules without a single port match nothing, whoever the peer is.
+  const peer = asksPorts(entry) && l4.length === 0 ? NONE : peersMatch(entry, direction, l4.length > 0, namespace)
+  return { action, peer, l4, ...place }
 }
 
 function asksPorts(entry: unknown): boolean {

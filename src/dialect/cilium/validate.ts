@@ -1,13 +1,12 @@
 import { isRecord, type ManifestObject } from "../../model/manifest.ts"
 import type { FieldPath, Problem } from "../../model/problem.ts"
-import { tryParsePrefix } from "../../net/prefix.ts"
 import { validateMetadata } from "../kubernetes/metadata.ts"
 import { fieldAt, listAt, recordAt, textAt, textsAt } from "../read.ts"
 import { Report, withoutConsequences } from "../report.ts"
 import { checkForm } from "../schema.ts"
 import { validateEntry } from "./entry-validation.ts"
 import { ciliumKinds, ciliumTypes } from "./schema.ts"
-import { validateEndpointSelector } from "./selector-validation.ts"
+import { validateEndpointSelector, validateStrictBlock } from "./selector-validation.ts"
 import { rulesOf } from "./translate.ts"
 
 const sections = ["ingress", "ingressDeny", "egress", "egressDeny"] as const
@@ -34,9 +33,7 @@ function validateCidrGroup(value: unknown, report: Report): void {
     return
   }
   for (const [index, text] of textsAt(spec, "externalCIDRs").entries()) {
-    if (tryParsePrefix(text) === undefined) {
-      report.error(["spec", "externalCIDRs", index], `${JSON.stringify(text)} is no block`, "for example 10.0.0.0/8")
-    }
+    validateStrictBlock(text, ["spec", "externalCIDRs", index], report)
   }
 }
 

@@ -22,7 +22,7 @@ test("identity, tier, order and subject", () => {
     name: "web",
     tier: "default",
     order: 1_000,
-    tieBreak: "",
+    tieBreak: "web/shop/KubernetesNetworkPolicy",
     subject: {
       kind: "and",
       of: [endpoint, shop, { kind: "labels", of: "self", selector: { kind: "in", key: "app", values: ["web"] } }],

@@ -45,7 +45,8 @@ export function networkPolicyToModel(object: ManifestObject): Policy {
     name,
     tier: "default",
     order: KUBERNETES_ORDER,
-    tieBreak: "",
+    // Where Calico's policies stand at the same order, Calico sorts this one among them by this text.
+    tieBreak: `${name}/${namespace}/KubernetesNetworkPolicy`,
     subject: podsOf([{ kind: "namespace", names: [namespace] }, labelsAtom("self", fieldAt(spec, "podSelector"))]),
     ...(isolatesIngress ? { ingress: side("ingress") } : {}),
     ...(isolatesEgress ? { egress: side("egress") } : {}),

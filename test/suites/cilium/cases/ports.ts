@@ -21,7 +21,13 @@ const named = (...policies: readonly object[]): readonly object[] => {
 
 export const l4: readonly Case[] = [
   item(7, "a port by number", [onPorts("80/TCP")], allow("y/a > x/a 80"), deny("y/a > x/a 81", "y/a > x/a 80/UDP")),
-  item(7, "a port in hexadecimal", [onPorts("0x50/TCP")], allow("y/a > x/a 80"), deny("y/a > x/a 81")),
+  item(7, "a port in octal", [onPorts("0120/TCP")], allow("y/a > x/a 80"), deny("y/a > x/a 81", "y/a > x/a 120")),
+  item(
+    7,
+    "what looks like a hexadecimal number has the form of a name, and is one",
+    [onPorts("0x50/TCP")],
+    deny("y/a > x/a 80", "y/a > x/a 81"),
+  ),
   item(
     [7, 62],
     "a range of ports",
