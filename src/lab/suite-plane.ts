@@ -98,7 +98,7 @@ class LabPlane implements SuitePlane {
     const outcomes = await this.#prober.run(asked.map((probe) => this.#task(probe)))
     const byProbe = new Map(asked.map((probe, i) => [probe, outcomes[i]]))
     return probes.map((probe): ProbeResult => {
-      if (probe.kind === "settled") return probe.result
+      if (probe.kind !== "ask") return probe.result
       const connection = connections.get(probe)
       return { ...this.#result(probe, byProbe.get(probe)), ...(connection === undefined ? {} : { connection }) }
     })
@@ -193,7 +193,7 @@ function foreign(state: CaseState): Address[] {
 function askedOutside(state: CaseState): Listen[] {
   const found = new Map<string, Listen>()
   for (const probe of state.probes) {
-    if (probe.kind === "settled" || probe.target.place.kind !== "outside") continue
+    if (probe.kind !== "ask" || probe.target.place.kind !== "outside") continue
     const { port, protocol } = probe.probe
     if (port !== undefined) found.set(`${port}/${protocol}`, { protocol, port })
   }

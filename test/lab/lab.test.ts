@@ -185,7 +185,7 @@ describe.each(["vxlan", "native"] as const)("a lab with %s routing", (routing) =
       .replace("replicas: 4", "replicas: 5")
       .replace("{ app: closed } }\nspec: { nodeName", "{ app: web } }\nspec: { nodeName")
     await lab.apply(
-      planLab(readLabManifests([{ file: "lab.yaml", text: more }]).manifests, { families: [4, 6], outside }),
+      planLab(readLabManifests([{ file: "lab.yaml", text: more }]).manifests, { nodes: 2, families: [4, 6], outside }),
     )
     for (const [key, container] of before) expect(lab.pods.get(key)?.container).toBe(container)
     expect(lab.pods.has("shop/web-4")).toBe(true)

@@ -32,6 +32,31 @@ export const registerLab: Register = (program, session) => {
   registerStatus(group, session)
   registerExec(group, session)
   registerDown(group, session)
+  registerRespond(group, session)
+  registerDemo(group, session)
+}
+
+/** What `make demo` runs. */
+function registerDemo(group: Command, session: Session): void {
+  const { io } = session
+  group.command("demo", { hidden: true }).action(async () => {
+    const { demo } = await import("../../lab/demo/demo.ts")
+    session.exitCode = await demo({ out: io.out, colour: io.colour.out, live: io.width !== undefined })
+  })
+}
+
+/** Started by `lab up` in the background; people have no use for it. */
+function registerRespond(group: Command, { io }: Session): void {
+  group
+    .command("respond", { hidden: true })
+    .requiredOption("--name <name>")
+    .action(async (options: { readonly name: string }) => {
+      const [{ respond }, { LabPaths }] = await Promise.all([
+        import("../../lab/answering.ts"),
+        import("../../lab/paths.ts"),
+      ])
+      await respond(new LabPaths(options.name), io.interrupted)
+    })
 }
 
 function registerUp(group: Command, { io }: Session): void {

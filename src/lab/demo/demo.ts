@@ -275,7 +275,7 @@ function goOn(lab: Lab, paint: Paint): string {
     ["bin/heddle observe --follow --verdict dropped", "what is refused, as it happens"],
     ["bin/heddle policy show shop/web-0", "every rule that one pod lives under"],
     ["bin/heddle lab status", "nodes and pods"],
-    ["bin/heddle lab down", "take it all away; nothing stays behind"],
+    ["bin/heddle lab down --name demo", "take it all away; nothing stays behind"],
   ]
   const width = Math.max(...lines.map(([line]) => line.length))
   const text = lines.map(([line, what]) => `  ${paint("cyan", line.padEnd(width))}  ${paint("dim", what)}\n`).join("")
