@@ -1,6 +1,6 @@
 import { Failure } from "../api/failure.ts"
 import type { Compiled } from "../compile/compiled.ts"
-import { evaluate } from "../compile/evaluate.ts"
+import { type EndExplanation, explain } from "../compile/explain.ts"
 import { judge } from "../compile/judge.ts"
 import type { Cluster, Endpoint } from "../model/cluster.ts"
 import type { Origin } from "../model/origin.ts"
@@ -83,10 +83,10 @@ export function answerWhy(view: NodeView, question: WhyQuestion, kernel?: Kernel
   const source = resolveEnd(cluster, question.from, "FROM")
   const destination = resolveEnd(cluster, question.to, "TO")
   const packet = packetOf(source, destination, question)
-  const computed = evaluate(cluster, packet)
+  const computed = explain(cluster, packet)
   const looked = kernel === undefined ? undefined : look(kernel, packet, notes)
   const side = (direction: Direction, end: ResolvedEnd, address: Address): WhySide => {
-    const verdict = computed[direction]
+    const { verdict, steps, nearMisses }: EndExplanation = computed[direction]
     const node = verdict.by.kind === "notEnforced" ? "" : (end.endpoint?.node ?? "")
     const found = node !== "" && node === view.node ? looked?.[direction] : undefined
     const decided = found ?? verdict
@@ -102,8 +102,8 @@ export function answerWhy(view: NodeView, question: WhyQuestion, kernel?: Kernel
       origin: originOf(decided),
       fromKernel: found !== undefined,
       generation: found === undefined ? view.generation : (kernel?.generation ?? 0),
-      steps: [],
-      nearMisses: [],
+      steps,
+      nearMisses,
       disagreement: differs
         ? `computed from the objects: ${verdict.action} by ${ruleIdText(verdict.by)}${found.action === verdict.action ? "" : " (this should not be: please report it)"}`
         : "",

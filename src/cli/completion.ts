@@ -22,13 +22,21 @@ export function completionScript(shell: Shell, program: Command): string {
 }
 
 function nodesOf(command: Command, path: string): Node[] {
+  // Help shows what people type; what it hides is not completed either.
+  const visible = new Set(
+    command
+      .createHelp()
+      .visibleCommands(command)
+      .map((one) => one.name()),
+  )
+  const commands = command.commands.filter((one) => visible.has(one.name()))
   const help = { flag: "--help", what: "help for this command", values: [], takesValue: false }
   const node: Node = {
     path,
-    commands: command.commands.map((one) => ({ name: one.name(), what: one.description() })),
+    commands: commands.map((one) => ({ name: one.name(), what: one.description() })),
     flags: [...command.options.filter((option) => option.long !== undefined).map(flagOf), help],
   }
-  return [node, ...command.commands.flatMap((one) => nodesOf(one, `${path} ${one.name()}`))]
+  return [node, ...commands.flatMap((one) => nodesOf(one, `${path} ${one.name()}`))]
 }
 
 function flagOf(option: Option): Node["flags"][number] {
