@@ -54,6 +54,7 @@ export class NodeSetup {
   readonly #podRoutes = new PodRoutes()
   readonly #portFile: string
   #devices: NodeDevices | undefined
+  #uplink: string | undefined
   #mtu = 0
   #sources: Partial<Record<Family, Address>> = {}
   #foreign: ReadonlySet<Prefix> = new Set()
@@ -84,8 +85,9 @@ export class NodeSetup {
    */
   async ensure(input: SetupInput, full: boolean): Promise<boolean> {
     const before = this.#devices
-    const mtu = this.#wantedMtu(input)
-    if (full || before === undefined || mtu !== this.#mtu) this.#ensureDevices(input, mtu)
+    if (full || this.#uplink === undefined) this.#uplink = this.#findUplink(input.cluster)
+    const mtu = this.#wantedMtu(input, this.#uplink)
+    if (full || before === undefined || mtu !== this.#mtu) this.#ensureDevices(this.#uplink, mtu)
     this.#ensureRoutes(input, full || before === undefined)
     await this.#ensureMasquerade(input, full)
     return JSON.stringify(before) !== JSON.stringify(this.#devices)
@@ -113,9 +115,8 @@ export class NodeSetup {
     this.#routed = new Set()
   }
 
-  #ensureDevices(input: SetupInput, mtu: number): void {
+  #ensureDevices(uplink: string, mtu: number): void {
     const { routing, overlayPort } = this.#options
-    const uplink = this.#uplink(input.cluster)
     const state = readState(this.#portFile)
     const known = isRecord(state) && typeof state["port"] === "number" ? state["port"] : undefined
     const options: DeviceOptions = { uplink, routing, overlayPort, mtu, knownPort: known }
@@ -129,9 +130,9 @@ export class NodeSetup {
     this.#mtu = mtu
   }
 
-  #wantedMtu({ cluster, peers, ranges }: SetupInput): number {
+  #wantedMtu({ cluster, peers, ranges }: SetupInput, uplink: string): number {
     const { routing } = this.#options
-    const path = this.#options.mtu ?? this.#namespace.netlink.link(this.#uplink(cluster))?.mtu ?? 1500
+    const path = this.#options.mtu ?? this.#namespace.netlink.link(uplink)?.mtu ?? 1500
     // As `addressOfPeer` chooses, also for peers that are to come.
     const ends = [cluster.nodes.get(this.#options.node)?.addresses[0], ...[...peers.values()].map((one) => one.address)]
     const outer = ends.some((address) => address !== undefined && familyOf(address) === 6) ? 6 : 4
@@ -144,7 +145,7 @@ export class NodeSetup {
     )
   }
 
-  #uplink(cluster: Cluster): string {
+  #findUplink(cluster: Cluster): string {
     if (this.#options.uplink !== undefined) return this.#options.uplink
     const { netlink } = this.#namespace
     const own = new Set(cluster.nodes.get(this.#options.node)?.addresses)
