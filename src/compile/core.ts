@@ -8,7 +8,8 @@ import { type Block, wordsOf } from "./blocks.ts"
 import { type ClusterChange, changedKeys } from "./change.ts"
 import { Classes, type PeerClass } from "./classes.ts"
 import type { AddressEntry, Compiled, LocalEndpoint, PolicySet, PrefixEntry } from "./compiled.ts"
-import { addTo, Features, removeFrom, SIX, SOCKET } from "./features.ts"
+import { Features, SIX, SOCKET } from "./features.ts"
+import { addTo, removeFrom } from "./index-sets.ts"
 import type { SetBlocks, Workload } from "./match.ts"
 import type { Numbering } from "./numbering.ts"
 import {
@@ -237,8 +238,13 @@ export class Core {
       released.push(before.workload)
       for (const address of before.addresses) {
         touched.add(address)
-        const rest = claimants(this.#claims.get(address)).filter((other) => other !== before)
-        this.#setClaims(address, rest)
+        const claims = this.#claims.get(address)
+        if (claims === before) this.#claims.delete(address)
+        else
+          this.#setClaims(
+            address,
+            claimants(claims).filter((other) => other !== before),
+          )
       }
     }
     if (owner === undefined) {
@@ -246,9 +252,11 @@ export class Core {
       return
     }
     this.#owners.set(key, owner)
-    for (const address of new Set(owner.addresses)) {
+    for (const address of owner.addresses) {
       touched.add(address)
-      this.#setClaims(address, [...claimants(this.#claims.get(address)), owner])
+      const others = this.#claims.get(address)
+      if (others === undefined) this.#claims.set(address, owner)
+      else if (others !== owner) this.#setClaims(address, [...claimants(others).filter((one) => one !== owner), owner])
     }
   }
 
@@ -347,7 +355,7 @@ export class Core {
         ingress: undefined,
         egress: undefined,
       }
-      for (const entry of this.#policies.entries.values()) if (selectsGroup(entry, group)) group.policies.add(entry)
+      for (const entry of this.#policies.candidates(workload)) if (selectsGroup(entry, group)) group.policies.add(entry)
       this.#groups.set(key, group)
       dirtyGroups.add(group)
     }
@@ -638,7 +646,7 @@ function precedes(a: Owner, b: Owner): boolean {
 }
 
 function selectsGroup(entry: PolicyEntry, group: Group): boolean {
-  return selected(entry, group.four) || (group.six !== group.four && selected(entry, group.six))
+  return selected(entry, group.four) || (entry.addressed && selected(entry, group.six))
 }
 
 function sameEndpoint(a: LocalEndpoint, b: LocalEndpoint): boolean {

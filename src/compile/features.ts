@@ -1,5 +1,6 @@
 import type { Prefix } from "../net/types.ts"
 import type { Block } from "./blocks.ts"
+import { addTo, removeFrom } from "./index-sets.ts"
 import { Maybe, type NamedValue, No } from "./l4.ts"
 import { holds, indexKeys, keysOfWorkload, type Workload } from "./match.ts"
 import type { Peer } from "./policies.ts"
@@ -145,16 +146,4 @@ export class Features {
 
 export function insideChain(chain: readonly Block[]): (prefixes: ReadonlySet<Prefix>) => boolean {
   return (prefixes) => chain.some((block) => prefixes.has(block.prefix))
-}
-
-export function addTo<K, V>(index: Map<K, Set<V>>, key: K, value: V): void {
-  const values = index.get(key)
-  if (values === undefined) index.set(key, new Set([value]))
-  else values.add(value)
-}
-
-export function removeFrom<K, V>(index: Map<K, Set<V>>, key: K, value: V): void {
-  const values = index.get(key)
-  values?.delete(value)
-  if (values?.size === 0) index.delete(key)
 }

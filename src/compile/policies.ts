@@ -11,11 +11,14 @@ import {
 } from "../model/policy.ts"
 import type { RuleId } from "../model/verdict.ts"
 import type { Family, Prefix } from "../net/types.ts"
+import { addTo, removeFrom } from "./index-sets.ts"
 import { type L4Term, No, nearTerms, portNames, Yes } from "./l4.ts"
 import {
   blocksOf,
   constant,
   holds,
+  indexKeys,
+  keysOfWorkload,
   type Resolved,
   resolve,
   type SetBlocks,
@@ -81,6 +84,9 @@ export class Policies {
   #peers = new Map<string, Peer>()
   #rules = new Map<string, RuleEntry>()
   #nextRule = 1
+  /** By the index keys of their subjects; those without such keys may select anything. */
+  #bySubject = new Map<string, Set<PolicyEntry>>()
+  #general = new Set<PolicyEntry>()
 
   constructor(verdicts: Verdicts) {
     this.#verdicts = verdicts
@@ -103,6 +109,9 @@ export class Policies {
       addressed: speaksOfBlocks(subject) || rules.some((rule) => speaksOfBlocks(rule.local)),
     }
     this.entries.set(key, entry)
+    const keys = subjectKeys(entry)
+    if (keys === undefined) this.#general.add(entry)
+    for (const index of keys ?? []) addTo(this.#bySubject, index, entry)
     if (policy.mode !== "enforced") this.stagedCount++
     if (entry.addressed) this.addressedCount++
     return entry
@@ -112,7 +121,18 @@ export class Policies {
     const entry = this.entries.get(key)
     if (entry === undefined) return undefined
     this.entries.delete(key)
+    this.#general.delete(entry)
+    for (const index of subjectKeys(entry) ?? []) removeFrom(this.#bySubject, index, entry)
     return entry
+  }
+
+  /** Policies that may select a workload: all that do, and few others. */
+  candidates(workload: Workload): Set<PolicyEntry> {
+    const found = new Set(this.#general)
+    for (const key of keysOfWorkload(workload)) {
+      for (const entry of this.#bySubject.get(key) ?? []) found.add(entry)
+    }
+    return found
   }
 
   /** Gives back what an entry holds, once its successor is made. */
@@ -180,6 +200,12 @@ export class Policies {
     }
     return peer
   }
+}
+
+function subjectKeys(entry: PolicyEntry): string[] | undefined {
+  const keys = indexKeys(entry.subject)
+  // A workload is looked up without its blocks.
+  return keys?.some((key) => key.startsWith("B")) ? undefined : keys
 }
 
 function policyUsesNetworkSets(policy: Policy): boolean {

@@ -1,7 +1,8 @@
 import type { Family } from "../net/types.ts"
 import { type Block, Blocks, contains, type Words } from "./blocks.ts"
 import type { Classes, Identity } from "./classes.ts"
-import { addTo, type Features, insideChain, removeFrom, SIX } from "./features.ts"
+import { type Features, insideChain, SIX } from "./features.ts"
+import { addTo, removeFrom } from "./index-sets.ts"
 import { indexKeys, type Workload } from "./match.ts"
 import type { Peer } from "./policies.ts"
 
@@ -22,7 +23,7 @@ export class Slots {
   #classes: Classes
   #features: Features
   #uses = new Map<number, SlotUse>()
-  #identities = new Map<string, Identity>()
+  #identities = new Set<Identity>()
   #byWorkload = new Map<Workload, Set<Identity>>()
   #byBlock = new Map<Block | undefined, Set<Identity>>()
   /** Slots whose class must be written. */
@@ -64,7 +65,7 @@ export class Slots {
     const current = this.#uses.get(use.slot)
     if (current?.identity !== identity) identity.slots.delete(use.slot)
     if (identity.slots.size > 0) return
-    this.#identities.delete(identityKey(identity.workload, identity.family, identity.block))
+    this.#identities.delete(identity)
     removeFrom(this.#byWorkload, identity.workload, identity)
     removeFrom(this.#byBlock, identity.block, identity)
     this.#classes.remove(identity)
@@ -72,17 +73,27 @@ export class Slots {
 
   #identity(what: Omit<SlotUse, "slot" | "identity">): Identity {
     const block = this.blocks.longest(what.words, what.family, what.most)
-    const key = identityKey(what.workload, what.family, block)
-    let identity = this.#identities.get(key)
+    let identity = this.#find(what.workload, what.family, block)
     if (identity === undefined) {
       const { workload, family } = what
       const features = this.#features.of(workload, family === 6, this.blocks.chain(block))
       identity = this.#classes.place({ workload, family, block, slots: new Set() }, features)
-      this.#identities.set(key, identity)
+      this.#identities.add(identity)
       addTo(this.#byWorkload, workload, identity)
       addTo(this.#byBlock, block, identity)
     }
     return identity
+  }
+
+  /** Either index finds it; one workload has few blocks around it, and one block few workloads inside, or both are rare. */
+  #find(workload: Workload, family: Family, block: Block | undefined): Identity | undefined {
+    const one = this.#byWorkload.get(workload)
+    const other = this.#byBlock.get(block)
+    if (one === undefined || other === undefined) return undefined
+    for (const identity of one.size < other.size ? one : other) {
+      if (identity.workload === workload && identity.family === family && identity.block === block) return identity
+    }
+    return undefined
   }
 
   /** Blocks have come or gone: finds the longest around each address that they concern. */
@@ -137,7 +148,7 @@ export class Slots {
   ): Generator<Identity> {
     const keys = indexKeys(peer.resolved)
     if (keys === undefined) {
-      yield* this.#identities.values()
+      yield* this.#identities
       return
     }
     const found = new Set<Identity>(this.#byWorkload.get(unknown))
@@ -158,7 +169,7 @@ export class Slots {
   /** Gives a new name's features to all that declare it. */
   admitName(name: string): void {
     const found = new Map<number, Identity[]>()
-    for (const identity of this.#identities.values()) {
+    for (const identity of this.#identities) {
       const feature = this.#features.nameFeature(name, identity.workload)
       if (feature === undefined) continue
       const list = found.get(feature)
@@ -171,12 +182,8 @@ export class Slots {
   /** From now on families are told apart. */
   admitSplit(): void {
     this.#classes.add(
-      [...this.#identities.values()].filter((identity) => identity.family === 6),
+      [...this.#identities].filter((identity) => identity.family === 6),
       SIX,
     )
   }
-}
-
-function identityKey(workload: Workload, family: Family, block: Block | undefined): string {
-  return `${workload.id} ${family} ${block?.prefix ?? ""}`
 }

@@ -18,6 +18,7 @@ export class VersionedMap<K, V> implements ReadonlyMap<K, V> {
   /** The version with `changes` made (undefined deletes), or this one if they change nothing. */
   with(changes: ReadonlyMap<K, V | undefined>): VersionedMap<K, V> {
     if (changes.size === 0) return this
+    if (this.size === 0) return VersionedMap.#first(this, changes)
     const entries = this.#entries ?? new Map(this)
     const before = new Map<K, V | undefined>()
     for (const [key, value] of changes) {
@@ -35,6 +36,13 @@ export class VersionedMap<K, V> implements ReadonlyMap<K, V> {
       this.#next = next
     }
     return next
+  }
+
+  /** From an empty map nothing need be remembered. */
+  static #first<K, V>(empty: VersionedMap<K, V>, changes: ReadonlyMap<K, V | undefined>): VersionedMap<K, V> {
+    const entries = new Map<K, V>()
+    for (const [key, value] of changes) if (value !== undefined) entries.set(key, value)
+    return entries.size === 0 ? empty : new VersionedMap(entries)
   }
 
   /** Keys whose values may differ between this version and a later one of it; undefined if `later` is none. */

@@ -1,6 +1,6 @@
 import type { Endpoint, NamedPort, Node } from "../model/cluster.ts"
 import type { Labels } from "../model/selector.ts"
-import { addTo, removeFrom } from "./features.ts"
+import { addTo, removeFrom } from "./index-sets.ts"
 import { keysOfWorkload, type Workload } from "./match.ts"
 
 /** Workloads interned by what rules can see of them, with the index by which peers find candidates. */
@@ -75,8 +75,12 @@ export class Workloads {
   #labelsText(labels: Labels): string {
     let text = this.#texts.get(labels)
     if (text === undefined) {
-      const keys = Object.keys(labels).sort()
-      text = JSON.stringify(keys.map((key) => [key, labels[key]]))
+      text = ""
+      // Lengths make it unambiguous, whatever the texts hold.
+      for (const key of Object.keys(labels).sort()) {
+        const value = labels[key] ?? ""
+        text += `${key.length}:${key}${value.length}:${value}`
+      }
       this.#texts.set(labels, text)
     }
     return text
@@ -85,14 +89,15 @@ export class Workloads {
   #portsText(ports: readonly NamedPort[]): string {
     let text = this.#texts.get(ports)
     if (text === undefined) {
-      text = ports
-        .map((port) => `${port.protocol}:${port.port}=${port.name}`)
-        .sort()
-        .join()
+      text = ports.map(portText).sort().join()
       this.#texts.set(ports, text)
     }
     return text
   }
+}
+
+function portText(port: NamedPort): string {
+  return `${port.protocol}:${port.port}=${port.name}`
 }
 
 function bare(kind: Workload["kind"]): Omit<Workload, "id"> {
