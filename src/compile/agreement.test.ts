@@ -47,17 +47,37 @@ function compileAll(cluster: Cluster): Map<string, Compiled> {
 
 test("the compiled tables judge every packet as the evaluator does", () => {
   let verdicts = 0
+  const kinds = new Set<string>()
   fc.assert(
     fc.property(
       arbitrary.cluster,
       fc.array(arbitrary.question, { minLength: 5, maxLength: 5 }),
       (cluster, questions) => {
         const packets = arbitrary.packetsOf(questions)
-        verdicts += packets.length
+        verdicts += 2 * packets.length
+        for (const packet of packets.slice(0, 40)) {
+          const { ingress } = evaluate(cluster, packet)
+          kinds.add(`${ingress.action} ${ingress.by.kind}`)
+          if (ingress.staged) kinds.add(`staged ${ingress.staged.action}`)
+          if (ingress.log) kinds.add("log")
+        }
         expect(disagreements(cluster, compileAll(cluster), packets)).toEqual([])
       },
     ),
     { seed: SEED, numRuns: 600 },
   )
   expect(verdicts).toBeGreaterThan(100_000)
+  // Agreement is worth what the clusters exercise.
+  expect([...kinds].sort()).toEqual([
+    "allow noPolicy",
+    "allow nodeToOwnPod",
+    "allow notEnforced",
+    "allow rule",
+    "deny defaultDeny",
+    "deny rule",
+    "deny unknownPeer",
+    "log",
+    "staged allow",
+    "staged deny",
+  ])
 })

@@ -21,10 +21,9 @@ export interface PeerClass {
   readonly identities: Set<Identity>
 }
 
-export const MAX_CLASSES = 65_536
-
 /** Classes by their features. A class never changes: identities move from one to another. */
 export class Classes {
+  #limit: number
   #byKey = new Map<string, PeerClass>()
   #byFeature = new Map<number, Set<PeerClass>>()
   #free: number[] = []
@@ -32,6 +31,10 @@ export class Classes {
   #created = new Set<PeerClass>()
   #emptied = new Set<PeerClass>()
   #moved = new Set<Identity>()
+
+  constructor(limit: number) {
+    this.#limit = limit
+  }
 
   /** One more than the highest class number ever in use. */
   get end(): number {
@@ -121,11 +124,11 @@ export class Classes {
       this.#free.push(empty.number)
       if (!this.#created.delete(empty)) gone.push(empty)
     }
-    if (this.#next > MAX_CLASSES) {
+    if (this.#next > this.#limit) {
       throw new CompileError(
         "the number of classes of peers",
         this.#next,
-        MAX_CLASSES,
+        this.#limit,
         "Policies must tell fewer peers apart here",
       )
     }

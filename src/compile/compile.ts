@@ -2,6 +2,7 @@ import { type Cluster, emptyCluster } from "../model/cluster.ts"
 import type { ClusterChange } from "./change.ts"
 import type { Compiled } from "./compiled.ts"
 import { Core } from "./core.ts"
+import { type CompileLimits, LIMITS } from "./error.ts"
 import { Numbering } from "./numbering.ts"
 
 /**
@@ -10,14 +11,16 @@ import { Numbering } from "./numbering.ts"
  */
 export class Compiler {
   readonly node: string
+  #limits: CompileLimits
   #slots = new Numbering(1)
   #endpoints = new Numbering(1)
   #core: Core
   #cluster: Cluster = emptyCluster
 
-  constructor(node: string) {
+  constructor(node: string, limits: CompileLimits = LIMITS) {
     this.node = node
-    this.#core = new Core(node, this.#slots, this.#endpoints)
+    this.#limits = limits
+    this.#core = new Core(node, this.#slots, this.#endpoints, limits)
   }
 
   /** `change` may say which keys differ from the cluster of the last call; without it all is compared. */
@@ -30,7 +33,7 @@ export class Compiler {
       return compiled
     } catch (error) {
       // Half done is worse than begun anew; the numbers that the kernel knows stay.
-      this.#core = new Core(this.node, this.#slots, this.#endpoints)
+      this.#core = new Core(this.node, this.#slots, this.#endpoints, this.#limits)
       this.#cluster = emptyCluster
       this.#slots.begin()
       this.#endpoints.begin()

@@ -8,6 +8,7 @@ import { type Block, wordsOf } from "./blocks.ts"
 import { type ClusterChange, changedKeys } from "./change.ts"
 import { Classes, type PeerClass } from "./classes.ts"
 import type { AddressEntry, Compiled, LocalEndpoint, PolicySet, PrefixEntry } from "./compiled.ts"
+import { type CompileLimits, LIMITS } from "./error.ts"
 import { Features, SIX, SOCKET } from "./features.ts"
 import { addTo, removeFrom } from "./index-sets.ts"
 import type { SetBlocks, Workload } from "./match.ts"
@@ -60,10 +61,10 @@ export class Core {
   #slotNumbers: Numbering
   #endpointNumbers: Numbering
   #verdicts = new Verdicts()
-  #rows = new Rows(this.#verdicts)
+  #rows: Rows
   #features = new Features()
-  #classes = new Classes()
-  #slots = new Slots(this.#classes, this.#features)
+  #classes: Classes
+  #slots: Slots
   #workloads = new Workloads()
   #policies = new Policies(this.#verdicts)
   #tierOrder = new TierOrder(new Map())
@@ -90,8 +91,11 @@ export class Core {
   #capacity = 0
   #setUps = false
 
-  constructor(node: string, slotNumbers: Numbering, endpointNumbers: Numbering) {
+  constructor(node: string, slotNumbers: Numbering, endpointNumbers: Numbering, limits: CompileLimits) {
     this.#node = node
+    this.#rows = new Rows(this.#verdicts, limits.rows)
+    this.#classes = new Classes(limits.classes)
+    this.#slots = new Slots(this.#classes, this.#features)
     this.#slotNumbers = slotNumbers
     this.#endpointNumbers = endpointNumbers
     const ends = (direction: Direction): Ends => ({
@@ -542,7 +546,7 @@ export class Core {
       for (const builder of this.#seers(peerClass.features)) if (!isFresh.has(builder)) builder.clear(peerClass)
     }
     if (this.#classes.end > this.#capacity) {
-      this.#capacity = Math.min(65_536, Math.max(64, Math.ceil((this.#classes.end * 1.25) / 64) * 64))
+      this.#capacity = Math.min(LIMITS.classes, Math.max(64, Math.ceil((this.#classes.end * 1.25) / 64) * 64))
       for (const builder of this.#builders.values()) if (!isFresh.has(builder)) builder.grow(this.#capacity)
     }
     for (const peerClass of created) {

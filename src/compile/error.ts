@@ -11,3 +11,11 @@ export class CompileError extends Error {
     this.limit = limit
   }
 }
+
+/** How many classes and rows there may be: cells hold their numbers in 16 bits. A plane with smaller tables asks for less. */
+export interface CompileLimits {
+  readonly classes: number
+  readonly rows: number
+}
+
+export const LIMITS: CompileLimits = { classes: 65_536, rows: 65_536 }

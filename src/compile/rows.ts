@@ -46,11 +46,10 @@ export interface Ends {
   readonly nodeToOwnPod: Cause
 }
 
-export const MAX_ROWS = 65_536
-
 /** Rows by number, equal ones once. Row 0 is empty. */
 export class Rows {
   #verdicts: Verdicts
+  #limit: number
   #rows: Row[] = [{ starts: new Uint32Array(0), outcomes: new Uint32Array(0) }]
   #keys: string[] = [""]
   #uses: number[] = [1]
@@ -58,8 +57,9 @@ export class Rows {
   #free: number[] = []
   #published: readonly Row[] | undefined
 
-  constructor(verdicts: Verdicts) {
+  constructor(verdicts: Verdicts, limit: number) {
     this.#verdicts = verdicts
+    this.#limit = limit
   }
 
   /** The row that answers a question, with one use counted. */
@@ -126,11 +126,11 @@ export class Rows {
       return known
     }
     const number = this.#free.pop() ?? this.#rows.length
-    if (number >= MAX_ROWS) {
+    if (number >= this.#limit) {
       throw new CompileError(
         "the table of distinct rows",
         number + 1,
-        MAX_ROWS,
+        this.#limit,
         "Policies must tell fewer cases apart here",
       )
     }
