@@ -85,10 +85,13 @@ __noinline int resolve(const struct addr_key *address, __u32 family, __u32 side,
 {
 	struct addr_value *value;
 	struct prefix_value *block;
+	struct addr_key key;
 
 	if (!address || !word || !end)
 		return REASON_INTERNAL;
-	value = bpf_map_lookup_elem(&addrs, address);
+	/* Before 6.2 a key must lie on the function's own stack. */
+	key = *address;
+	value = bpf_map_lookup_elem(&addrs, &key);
 	__builtin_memset(end, 0, sizeof(*end));
 	if (value) {
 		end->slot = value->slot;
@@ -112,7 +115,7 @@ __noinline int resolve(const struct addr_key *address, __u32 family, __u32 side,
 		}
 		return 0;
 	}
-	block = lookup_prefix((const __u64 *)address, side * 2 + (family == 6));
+	block = lookup_prefix((const __u64 *)&key, side * 2 + (family == 6));
 	if (block) {
 		end->slot = block->slot;
 		end->flags = block->flags & ADDRESS_FLAG_UNKNOWN;

@@ -126,7 +126,7 @@ export function cluster(endpoints: Map<string, Endpoint>, policies: readonly Pol
   }
 }
 
-/** A node "one" with its interfaces in a namespace of its own, and the plane on it. Nothing carries packets: they are test runs. */
+/** A node "one" with its interfaces in a namespace of its own, and the plane on it. Its links are down: packets are test runs. */
 export class TestNode {
   readonly ground = new Ground()
   readonly namespace: NamespaceHandle
@@ -141,8 +141,8 @@ export class TestNode {
     this.namespace = this.ground.namespace("node")
     this.podNamespace = this.ground.namespace("pods")
     const netlink = Netlink.open(this.namespace)
-    const uplink = netlink.addVeth({ name: "uplink", peer: { name: "wire" }, up: true })
-    const heddle0 = netlink.addVeth({ name: "heddle0", peer: { name: "heddle1" }, up: true })
+    const uplink = netlink.addVeth({ name: "uplink", peer: { name: "wire" } })
+    const heddle0 = netlink.addVeth({ name: "heddle0", peer: { name: "heddle1" } })
     const overlay = netlink.addVxlan({ name: "overlay", port: 4789, external: true, mac: macBytes(GATEWAY_MAC) })
     netlink.close()
     this.entrances = {
@@ -173,8 +173,7 @@ export class TestNode {
     const link = netlink.addVeth({
       name: `pod${number}`,
       mac: macBytes(GATEWAY_MAC),
-      peer: { name: `p${number}`, namespace: this.podNamespace, mac, up: true },
-      up: true,
+      peer: { name: `p${number}`, namespace: this.podNamespace, mac },
     })
     netlink.close()
     const port = { ifindex: link.index, mac }

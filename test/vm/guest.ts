@@ -1,0 +1,72 @@
+// Runs inside the virtual machine: the plane with its real loader on Debian's kernel. Prints one JSON object of findings.
+import { release } from "node:os"
+import { setTimeout as sleep } from "node:timers/promises"
+import { EventKind, reasonNames } from "../../src/kernel/abi.generated.ts"
+import { attachments, hasTcx } from "../../src/kernel/bpf/attach.ts"
+import { inNamespace } from "../../src/kernel/namespace.ts"
+import { type Ends, echo, ip, TcpFlag, tcp, udp } from "../../src/net/packet.ts"
+import { A, app, cluster, pods, policy, TestNode, tcpPort } from "../kernel/bpf-fixture.ts"
+
+const timeouts = { tcpSyn: 1, tcpEstablished: 1, tcpClosing: 1, udp: 1, udpReplied: 1, icmp: 1 }
+const node = new TestNode({ timeouts })
+const findings: Record<string, unknown> = { kernel: release(), tcx: hasTcx() }
+
+const wanted = cluster(
+  pods({
+    web: { addresses: ["10.0.1.1", "fd00::1:1"] },
+    client: { addresses: ["10.0.1.2", "fd00::1:2"] },
+    stranger: { addresses: ["10.0.1.3", "fd00::1:3"] },
+    far: { node: "two", addresses: ["10.0.2.1", "fd00::2:1"] },
+  }),
+  [policy("web", app("web"), { ingress: [{ peer: app("client"), l4: [tcpPort(80)] }] })],
+)
+
+function segment(from: string, to: string, flags: number, source: number, destination: number): Uint8Array {
+  const ends: Ends = { source: A(from), destination: A(to) }
+  return ip({ ...ends, protocol: 6 }, tcp({ sourcePort: source, destinationPort: destination, flags }, ends))
+}
+
+try {
+  node.plane.attachEntrances()
+  node.plane.attachPod(node.port("default/web").ifindex)
+  await node.enforce(wanted)
+  findings["attached"] = inNamespace(node.namespace, () =>
+    Object.values(node.entrances).map((ifindex) =>
+      attachments(ifindex).map(({ kind, direction }) => `${kind} ${direction}`),
+    ),
+  ).flat()
+  const results: Record<string, number> = {}
+  for (const [family, client, web, stranger, far] of [
+    ["4", "10.0.1.2", "10.0.1.1", "10.0.1.3", "10.0.2.1"],
+    ["6", "fd00::1:2", "fd00::1:1", "fd00::1:3", "fd00::2:1"],
+  ] as const) {
+    results[`syn${family}`] = node.send("default/client", segment(client, web, TcpFlag.syn, 40_000, 80))
+    results[`answer${family}`] = node.send("default/web", segment(web, client, TcpFlag.syn | TcpFlag.ack, 80, 40_000))
+    results[`denied${family}`] = node.send("default/stranger", segment(stranger, web, TcpFlag.syn, 40_000, 80))
+    results[`spoofed${family}`] = node.send("default/stranger", segment(client, web, TcpFlag.syn, 40_001, 80))
+    const ends = { source: A(client), destination: A(far) }
+    results[`overlay${family}`] = node.send(
+      "default/client",
+      ip({ ...ends, protocol: 17 }, udp({ sourcePort: 1, destinationPort: 2 }, ends)),
+    )
+    const ping = echo({ id: 1, sequence: 1 }, { source: A(client), destination: A(stranger) })
+    const protocol = family === "4" ? 1 : 58
+    results[`echo${family}`] = node.send(
+      "default/client",
+      ip({ source: A(client), destination: A(stranger), protocol }, ping),
+    )
+  }
+  findings["results"] = results
+  findings["flows"] = [...node.plane.flows()].length
+  findings["drops"] = node.events().flatMap((each) => (each.reason === 0 ? [] : [reasonNames[each.reason]]))
+  const before = node.plane.sweep().rounds
+  for (let i = 0; i < 150 && [...node.plane.flows()].length > 0; i++) await sleep(100)
+  findings["flowsLater"] = [...node.plane.flows()].length
+  findings["ended"] = node.events().filter((each) => each.kind === EventKind.flowEnd).length
+  findings["rounds"] = node.plane.sweep().rounds - before
+  const { rows } = (await node.plane.read()).compiled
+  findings["rows"] = rows.length
+} finally {
+  node.remove()
+}
+process.stdout.write(`${JSON.stringify(findings)}\n`)
