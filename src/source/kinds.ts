@@ -8,6 +8,7 @@ import {
 } from "../dialect/calico/index.ts"
 import { cidrGroupToModel, ciliumKinds, ciliumPolicyToModel, validateCiliumObject } from "../dialect/cilium/index.ts"
 import {
+  groupOf,
   kubernetesKind,
   kubernetesKinds,
   namespaceToModel,
@@ -20,7 +21,6 @@ import {
   type ValidationOptions,
   validateObject,
 } from "../dialect/kubernetes/index.ts"
-import { groupOf } from "../dialect/kubernetes/metadata.ts"
 import { policyApiKinds, policyApiToModel, validatePolicyApiObject } from "../dialect/policy-api/index.ts"
 import { textAt } from "../dialect/read.ts"
 import { nearestWord } from "../dialect/suggest.ts"

@@ -1,6 +1,5 @@
 import { isDeepStrictEqual } from "node:util"
-import { identityOf } from "../dialect/kubernetes/index.ts"
-import { groupOf } from "../dialect/kubernetes/metadata.ts"
+import { groupOf, identityOf } from "../dialect/kubernetes/index.ts"
 import type { Cluster } from "../model/cluster.ts"
 import { isRecord, type ManifestObject } from "../model/manifest.ts"
 import type { Origin } from "../model/origin.ts"

@@ -3,7 +3,7 @@ import { recordAt, setOwn, textMapAt } from "../read.ts"
 import { identityOf } from "./metadata.ts"
 
 /** Label that the API server sets on every namespace, whatever the manifest says. */
-export const NAMESPACE_NAME_LABEL = "kubernetes.io/metadata.name"
+const NAMESPACE_NAME_LABEL = "kubernetes.io/metadata.name"
 
 /** The model of a valid Namespace. */
 export function namespaceToModel(value: unknown): Namespace {

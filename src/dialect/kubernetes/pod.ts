@@ -9,7 +9,7 @@ import { portNameFault, portNumberFault } from "./names.ts"
 import { protocolNumbers } from "./network-policy.ts"
 
 /** Annotation that states a pod's addresses before it has any: texts separated by commas. */
-export const ADDRESS_ANNOTATION = "heddle.io/ips"
+const ADDRESS_ANNOTATION = "heddle.io/ips"
 
 /** What a Pod object is in the model: an endpoint, a process on its node, or nothing (it has ended). */
 export type PodPlace =
