@@ -70,6 +70,10 @@ export const constants: Readonly<Record<string, readonly [number, string]>> = {
   GATEWAY_MAC_LOW: [0x0001, "last two bytes of that address"],
   NODE_MAC_LOW: [0x0002, "last two bytes of the inner source address of what a node itself sends through the tunnel"],
   GATEWAY_ADDRESS4: [0xa9fe_0101, "169.254.1.1, the pods' IPv4 gateway; fe80::1 is the IPv6 one"],
+  ANSWER_MARK: [
+    0x6864_0001,
+    "mark of a pod's answer to a host outside, which must leave with the address that was asked: nft does not track it",
+  ],
   VNI: [1, "VXLAN network identifier of the overlay"],
   DROP_BURST: [32, "drops of one endpoint and reason that are told one by one in a second"],
   SWEEP_INTERVAL_NS: [50_000_000, "the ageing timer sweeps one shard this often"],

@@ -53,6 +53,7 @@ describe.each(["vxlan", "native"] as const)("a lab with %s routing", (routing) =
     reactor.start()
     lab = await Lab.create(paths, { routing, answering: { set: async (stations) => responder.set(stations) } })
     const state = planLab(readLabManifests([{ file: "lab.yaml", text: manifests }]).manifests, {
+      nodes: 2,
       families: [4, 6],
       outside,
     })

@@ -1,3 +1,4 @@
+import { constants } from "../../kernel/abi.generated.ts"
 import { prefixFamily, prefixLength } from "../../net/prefix.ts"
 import type { Prefix } from "../../net/types.ts"
 import { HEDDLE0 } from "./node-devices.ts"
@@ -24,6 +25,7 @@ table inet heddle {
 ${set("pods4", "ipv4_addr", pods, 4)}${set("pods6", "ipv6_addr", pods, 6)}${set("direct4", "ipv4_addr", kept, 4)}${set("direct6", "ipv6_addr", kept, 6)}\
   chain prerouting {
     type filter hook prerouting priority raw; policy accept;
+    meta mark ${constants.ANSWER_MARK} iifname ${PODS} notrack
     iifname ${PODS} ip daddr @direct4 notrack
     iifname ${PODS} ip6 daddr @direct6 notrack
     fib daddr type local iifname ${PODS} notrack
