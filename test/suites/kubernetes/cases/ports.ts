@@ -282,13 +282,13 @@ export const ports: readonly Case[] = [
   ),
   one(
     "the source port does not matter",
-    [into(port(80))],
+    [into(port(8443))],
     [
       {
         from: { ns: "y", pod: "a" },
         to: { ns: "x", pod: "a" },
-        port: 80,
-        sourcePort: 81,
+        port: 8443,
+        sourcePort: 5081,
         protocol: "TCP",
         expect: "allow",
       },
@@ -296,7 +296,7 @@ export const ports: readonly Case[] = [
         from: { ns: "y", pod: "a" },
         to: { ns: "x", pod: "a" },
         port: 81,
-        sourcePort: 80,
+        sourcePort: 8443,
         protocol: "TCP",
         expect: "deny",
       },
