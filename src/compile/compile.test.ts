@@ -160,7 +160,7 @@ describe("an update", () => {
   })
 
   test("that does not fit is refused with need and limit, and the next one stands on what was before", () => {
-    const compiler = new Compiler("n1", { classes: 65_536, rows: 8 })
+    const compiler = new Compiler("n1", { limits: { classes: 65_536, rows: 8 } })
     const before = compiler.update(clusterOf(pods, two))
     const many = Array.from({ length: 20 }, (_, i) =>
       allow(i, { peer: app(`${i}`), l4: [{ protocols: [6], ports: [{ kind: "range", first: i, last: i }] }] }),
@@ -173,10 +173,28 @@ describe("an update", () => {
     expect(canonical(after)).toEqual(canonical(before))
     for (const [address, entry] of before.addresses) expect(after.addresses.get(address)).toEqual(entry)
     for (const [key, { number }] of before.endpoints) expect(after.endpoints.get(key)?.number).toBe(number)
+    for (const [id, verdict] of before.verdicts.entries()) expect(after.verdicts[id]).toEqual(verdict)
+  })
+
+  test("a compiler that adopts what is known gives the same numbers, and free ones to the rest", () => {
+    const first = new Compiler("n1")
+    first.update(clusterOf([endpoint("z", "10.0.0.7"), ...pods], []))
+    const before = first.update(clusterOf(pods, two))
+    const second = new Compiler("n1", { adopt: before })
+    const more = clusterOf([endpoint("new", "10.0.0.9"), ...pods], two)
+    const after = second.update(more)
+    expect(canonical(after)).toEqual(canonical(compile(more, "n1")))
+    for (const [address, entry] of before.addresses) expect(after.addresses.get(address)).toEqual(entry)
+    for (const [key, { number }] of before.endpoints) expect(after.endpoints.get(key)?.number).toBe(number)
+    expect(after.outsideSlot).toEqual(before.outsideSlot)
+    expect(after.nodeSocketSlot).toEqual(before.nodeSocketSlot)
+    for (const [id, verdict] of before.verdicts.entries()) if (verdict) expect(after.verdicts[id]).toEqual(verdict)
+    const slots = [...after.addresses.values(), ...after.prefixes.values()].map(({ slot }) => slot)
+    expect(new Set(slots).size).toBe(slots.length)
   })
 
   test("too many classes are refused too", () => {
-    const compiler = new Compiler("n1", { classes: 4, rows: 65_536 })
+    const compiler = new Compiler("n1", { limits: { classes: 4, rows: 65_536 } })
     const rules = pods.map((_, i) => allow(i, { peer: app(["a", "b"][i] ?? "") }))
     expect(() => compiler.update(clusterOf(pods, [policy("p", rules)]))).toThrow(
       /classes of peers needs \d+, the limit is 4/,

@@ -27,7 +27,7 @@ import {
 import { type Ends, Rows } from "./rows.ts"
 import { SetBuilder, type SetPrograms, setKey } from "./set.ts"
 import { Slots } from "./slots.ts"
-import { Verdicts } from "./verdicts.ts"
+import type { Verdicts } from "./verdicts.ts"
 import { VersionedMap } from "./versions.ts"
 import { Workloads } from "./workloads.ts"
 
@@ -55,18 +55,32 @@ const ANY4 = "0.0.0.0" as Address
 const ANY6 = "::" as Address
 const noLabels = {}
 
+/** What outlives a failed compilation. */
+export interface Numbers {
+  readonly slots: Numbering
+  readonly endpoints: Numbering
+  readonly verdicts: Verdicts
+}
+
+/** Names under which slots are numbered; addresses go by themselves. */
+export const slotNames = {
+  prefix: (prefix: Prefix): string => `prefix ${prefix}`,
+  outside: (family: Family): string => `outside ${family}`,
+  socket: (family: Family): string => `socket ${family}`,
+} as const
+
 /** The state behind a `Compiler`: every structure with what depends on it, brought up to date change by change. */
 export class Core {
   #node: string
   #slotNumbers: Numbering
   #endpointNumbers: Numbering
-  #verdicts = new Verdicts()
+  #verdicts: Verdicts
   #rows: Rows
   #features = new Features()
   #classes: Classes
   #slots: Slots
   #workloads = new Workloads()
-  #policies = new Policies(this.#verdicts)
+  #policies: Policies
   #tierOrder = new TierOrder(new Map())
   #networkSets: readonly SetBlocks[] = []
   #ends: Readonly<Record<Direction, Ends>>
@@ -91,13 +105,15 @@ export class Core {
   #capacity = 0
   #setUps = false
 
-  constructor(node: string, slotNumbers: Numbering, endpointNumbers: Numbering, limits: CompileLimits) {
+  constructor(node: string, numbers: Numbers, limits: CompileLimits) {
     this.#node = node
+    this.#slotNumbers = numbers.slots
+    this.#endpointNumbers = numbers.endpoints
+    this.#verdicts = numbers.verdicts
+    this.#policies = new Policies(this.#verdicts)
     this.#rows = new Rows(this.#verdicts, limits.rows)
     this.#classes = new Classes(limits.classes)
     this.#slots = new Slots(this.#classes, this.#features)
-    this.#slotNumbers = slotNumbers
-    this.#endpointNumbers = endpointNumbers
     const ends = (direction: Direction): Ends => ({
       noPolicy: this.#verdicts.cause({ kind: "noPolicy", direction }),
       unknownPeer: this.#verdicts.cause({ kind: "unknownPeer", direction }),
@@ -471,13 +487,13 @@ export class Core {
     ] as const) {
       const words = wordsOf(address)
       const outside = { words, family, workload: this.#workloads.outside, most: -1 }
-      this.#slots.set(this.#slotNumbers.take(`outside ${family}`), outside)
-      this.#slots.set(this.#slotNumbers.take(`socket ${family}`), { words, family, workload: socket, most: 128 })
+      this.#slots.set(this.#slotNumbers.take(slotNames.outside(family)), outside)
+      this.#slots.set(this.#slotNumbers.take(slotNames.socket(family)), { words, family, workload: socket, most: 128 })
     }
   }
 
   #pair(name: "outside" | "socket"): { readonly 4: number; readonly 6: number } {
-    return { 4: this.#slotNumbers.take(`${name} 4`), 6: this.#slotNumbers.take(`${name} 6`) }
+    return { 4: this.#slotNumbers.take(slotNames[name](4)), 6: this.#slotNumbers.take(slotNames[name](6)) }
   }
 
   #updatePrefixes(cluster: Cluster, added: readonly Block[], removed: readonly Block[]): void {
@@ -491,7 +507,7 @@ export class Core {
       this.#unknownBlocks = ranges
     }
     for (const prefix of concerned) {
-      const name = `prefix ${prefix}`
+      const name = slotNames.prefix(prefix)
       if (!this.#slots.blocks.all.has(prefix) && !ranges.has(prefix)) {
         if (!this.#prefixes.has(prefix)) continue
         changes.set(prefix, undefined)

@@ -9,8 +9,8 @@ export class Numbering {
   #pool: NumberPool
   #stale: Set<string> | undefined
 
-  constructor(first: number) {
-    this.#pool = new NumberPool(first)
+  constructor(first: number, spare: number) {
+    this.#pool = new NumberPool(first, spare)
   }
 
   get end(): number {
@@ -31,6 +31,18 @@ export class Numbering {
     if (number === undefined) return
     this.#numbers.delete(name)
     this.#pool.give(number)
+  }
+
+  /** Names and numbers that the kernel knows from an earlier life; of two names with one number neither keeps it. */
+  adopt(numbers: Iterable<readonly [name: string, number: number]>): void {
+    const byNumber = new Map<number, string | undefined>()
+    for (const [name, number] of numbers) byNumber.set(number, byNumber.has(number) ? undefined : name)
+    this.#pool.adopt(new Set(byNumber.keys()))
+    for (const [number, name] of byNumber) {
+      if (name === undefined || number === 0 || this.#numbers.has(name)) this.#pool.give(number)
+      else this.#numbers.set(name, number)
+    }
+    this.begin()
   }
 
   /** Everything is about to be taken anew. */

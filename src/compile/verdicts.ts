@@ -47,12 +47,38 @@ export class Verdicts {
 
   /** The packed outcome of a decision, and of a staged one if that differs in action or rule. */
   outcome(decision: Decision, staged: Decision | undefined): number {
+    return this.#outcome(decision, staged, undefined)
+  }
+
+  /** Verdicts that records in the kernel name from an earlier life: equal ones get the same ids again. */
+  adopt(verdicts: readonly (Verdict | undefined)[]): void {
+    const word = (action: "allow" | "deny"): Decision["action"] => (action === "allow" ? 1 : 0)
+    for (const [id, verdict] of verdicts.entries()) {
+      if (id === 0 || verdict === undefined) continue
+      const { action, by, log, staged } = verdict
+      const beside = staged && { action: word(staged.action), by: this.cause(staged.by), log: false }
+      while (this.#verdicts.length < id) {
+        this.#free.push(this.#verdicts.length)
+        this.#verdicts.push(undefined)
+      }
+      this.#outcome({ action: word(action), by: this.cause(by), log }, beside, id)
+      this.#outOfUse.push(id)
+    }
+  }
+
+  /** All uses are void: their rows are built anew. */
+  restart(): void {
+    this.#uses.fill(0)
+    this.#outOfUse = [...this.#parts.keys()]
+  }
+
+  #outcome(decision: Decision, staged: Decision | undefined, wanted: number | undefined): number {
     const differs = staged !== undefined && (staged.action !== decision.action || staged.by !== decision.by)
     const beside = differs ? `:${staged.action}:${staged.by.code}` : ""
     const key = `${decision.action}:${decision.by.code}:${decision.log ? 1 : 0}${beside}`
     let id = this.#ids.get(key)
     if (id === undefined) {
-      id = this.#free.pop() ?? this.#verdicts.length
+      id = wanted ?? this.#free.pop() ?? this.#verdicts.length
       this.#ids.set(key, id)
       this.#keys[id] = key
       this.#uses[id] = 0
