@@ -1,5 +1,10 @@
+import { type BigIntStats, statSync } from "node:fs"
 import { readdir, realpath, stat } from "node:fs/promises"
 import { join } from "node:path"
+import { setImmediate } from "node:timers/promises"
+
+/** Files looked at in one turn of the event loop: about a millisecond, a tenth of what it takes to ask for them one by one. */
+const FILES_A_TURN = 250
 
 /** What tells whether a file changed, and how: a new inode at the same path is a whole file moved into place. */
 export interface FileStamp {
@@ -35,10 +40,11 @@ export async function listManifestFiles(root: string): Promise<Listing | undefin
     const names = await readdir(directory).catch(() => undefined)
     if (own === undefined || names === undefined) return false
     directories.set(directory, own.ino)
-    for (const name of names) {
+    for (const [index, name] of names.entries()) {
       if (name.startsWith(".")) continue
       const path = join(directory, name)
-      const found = await stat(path, { bigint: true }).catch(() => undefined)
+      if (index % FILES_A_TURN === FILES_A_TURN - 1) await setImmediate()
+      const found = fileAt(path)
       if (found?.isDirectory() === true) await visit(path, `${prefix}${name}/`)
       else if (found?.isFile() === true && /\.(ya?ml|json)$/i.test(name)) {
         const { ino, size, mtimeNs, ctimeNs } = found
@@ -50,6 +56,15 @@ export async function listManifestFiles(root: string): Promise<Listing | undefin
   if (!(await visit(root, ""))) return undefined
   const sorted = [...files].sort(([a], [b]) => (a < b ? -1 : 1))
   return { files: new Map(sorted), directories }
+}
+
+function fileAt(path: string): BigIntStats | undefined {
+  try {
+    return statSync(path, { bigint: true, throwIfNoEntry: false })
+  } catch {
+    // A loop of links, or a directory that may not be entered: there is no file for us.
+    return undefined
+  }
 }
 
 export function sameStamp(a: FileStamp, b: FileStamp): boolean {
