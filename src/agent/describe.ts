@@ -1,4 +1,4 @@
-import type { L4Match, Match, PortSpec } from "../model/policy.ts"
+import type { L4Match, Match, PortSpec, ServiceMatch } from "../model/policy.ts"
 import type { Selector } from "../model/selector.ts"
 
 const protocols: Readonly<Record<number, string>> = { 1: "ICMP", 6: "TCP", 17: "UDP", 58: "ICMPv6", 132: "SCTP" }
@@ -32,6 +32,8 @@ export function matchText(match: Match): string {
       return `with a port named ${match.name}`
     case "inNetworkSet":
       return `in a network set ${matchText(match.of)}`
+    case "service":
+      return `${match.as} of ${serviceText(match.of)}`
     case "not":
       return `not (${matchText(match.of)})`
     case "or":
@@ -39,6 +41,12 @@ export function matchText(match: Match): string {
     case "and":
       return andText(match.of)
   }
+}
+
+function serviceText({ namespace, name, labels }: ServiceMatch): string {
+  const selected = labels === undefined ? "" : ` with ${selectorText(labels)}`
+  if (name !== undefined) return `service ${namespace === undefined ? name : `${namespace}/${name}`}${selected}`
+  return `services${selected}${namespace === undefined ? "" : ` in namespace ${namespace}`}`
 }
 
 /** Parts that say nothing beside others (`anyone`, all labels) are left out. */
@@ -119,8 +127,10 @@ function protocolText(number: number): string {
 
 function portsText(ports: readonly PortSpec[]): string {
   return ports
-    .map((port) =>
-      port.kind === "named" ? port.name : port.first === port.last ? String(port.first) : `${port.first}-${port.last}`,
-    )
+    .map((port) => {
+      if (port.kind === "named") return port.name
+      if (port.kind === "service") return `of service ${port.namespace}/${port.name}`
+      return port.first === port.last ? String(port.first) : `${port.first}-${port.last}`
+    })
     .join(", ")
 }

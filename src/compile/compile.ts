@@ -4,6 +4,7 @@ import type { Compiled } from "./compiled.ts"
 import { Core, slotNames } from "./core.ts"
 import { type CompileLimits, LIMITS } from "./error.ts"
 import { Numbering } from "./numbering.ts"
+import { ServiceExpansion } from "./services.ts"
 import { Verdicts } from "./verdicts.ts"
 
 /** What an earlier life of this node's agent gave numbers to, as read back from the kernel and from disk. */
@@ -28,6 +29,7 @@ export class Compiler {
   #endpoints = new Numbering(1, 64)
   #verdicts = new Verdicts()
   #core: Core
+  #services = new ServiceExpansion()
   #cluster: Cluster = emptyCluster
 
   constructor(node: string, options: CompilerOptions = {}) {
@@ -61,8 +63,9 @@ export class Compiler {
   /** `change` may say which keys differ from the cluster of the last call; without it all is compared. */
   update(cluster: Cluster, change: ClusterChange = {}): Compiled {
     try {
-      const compiled = this.#core.update(this.#cluster, cluster, change)
-      this.#cluster = cluster
+      const next = this.#services.expand(cluster, change)
+      const compiled = this.#core.update(this.#cluster, next.cluster, next.change)
+      this.#cluster = next.cluster
       this.#slots.commit()
       this.#endpoints.commit()
       return compiled
@@ -71,6 +74,7 @@ export class Compiler {
       this.#verdicts.restart()
       this.#core = this.#begin()
       this.#cluster = emptyCluster
+      this.#services = new ServiceExpansion()
       this.#slots.begin()
       this.#endpoints.begin()
       throw error

@@ -308,9 +308,17 @@ export function icmpOf(packet: Packet): [type: number, code: number] {
   return [packet.icmpType ?? (packet.protocol === Protocol.ICMPv6 ? 128 : 8), packet.icmpCode ?? 0]
 }
 
-/** A name means what the workload at that end declares, under the protocol with which it declares it. */
+/** A name means what the workload at that end declares, under the protocol with which it declares it; a service, what lists that end. */
 function portMatches(spec: PortSpec, end: Facts, protocol: number, port: number): Truth {
   if (spec.kind === "range") return spec.first <= port && port <= spec.last
+  if (spec.kind === "service") {
+    return (end.services ?? []).some(
+      ({ service, backend }) =>
+        service.namespace === spec.namespace &&
+        service.name === spec.name &&
+        backend?.ports.some((one) => one.protocol === protocol && one.port === port) === true,
+    )
+  }
   if (end.kind === "unknown") return "maybe"
   return end.namedPorts.some((named) => named.name === spec.name && named.protocol === protocol && named.port === port)
 }

@@ -84,6 +84,8 @@ export function resolve(match: Match, sets: readonly SetBlocks[]): Resolved {
       if (match.selector.kind === "all") return constant(true)
       if (match.selector.kind === "none") return constant(false)
       return atom(match)
+    case "service":
+      throw new Error("A rule that names a service came unexpanded to the compiler (compile/services.ts)")
     default:
       return atom(match)
   }

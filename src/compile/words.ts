@@ -51,6 +51,7 @@ function portWords(specs: readonly PortSpec[]): string {
   return specs
     .map((spec) => {
       if (spec.kind === "named") return `"${spec.name}"`
+      if (spec.kind === "service") return `of service ${spec.namespace}/${spec.name}`
       return spec.first === spec.last ? `${spec.first}` : `${spec.first}-${spec.last}`
     })
     .join(" or ")
@@ -93,6 +94,11 @@ export function wantWords(match: Match): string {
       return `an address in ${match.prefixes.join(" or ")}`
     case "inNetworkSet":
       return `an address in a network set with ${wantWords(match.of)}`
+    case "service": {
+      const { namespace, name, labels } = match.of
+      const named = [namespace, name].filter((part) => part !== undefined).join("/")
+      return `an address behind service ${named}${labels === undefined ? "" : ` with labels ${selectorWords(labels)}`}`
+    }
     case "hasNamedPort":
       return `a port named "${match.name}"`
   }

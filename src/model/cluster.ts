@@ -57,6 +57,29 @@ export interface NetworkSet {
   readonly prefixes: readonly Prefix[]
 }
 
+/** What stands behind a Service, as policies that name services see it: readiness is of no consequence. */
+export interface Service {
+  readonly namespace: string
+  readonly name: string
+  /** Absent when there are only endpoint slices of it and no Service. */
+  readonly labels?: Labels
+  /** Labels of the pods for which it stands; absent where its endpoints are stated by others. */
+  readonly selector?: Labels
+  /** Each address once, ascending: what its endpoint slices list, else its pods. */
+  readonly backends: readonly ServiceBackend[]
+}
+
+export interface ServiceBackend {
+  readonly address: Address
+  readonly ports: readonly ServicePort[]
+}
+
+/** A port at which a backend serves; 1–65535. */
+export interface ServicePort {
+  readonly protocol: ProtocolNumber
+  readonly port: number
+}
+
 /**
  * Everything that decides a verdict, as of one moment. It is a value: maps are never changed after it is made, and a
  * new state shares what did not change. Keys: namespaces and nodes by name; the others by `NAMESPACE/NAME`;
@@ -68,6 +91,7 @@ export interface Cluster {
   readonly endpoints: ReadonlyMap<string, Endpoint>
   readonly nodes: ReadonlyMap<string, Node>
   readonly networkSets: ReadonlyMap<string, NetworkSet>
+  readonly services: ReadonlyMap<string, Service>
   /** User tiers by name. The built-in ones (`builtinTiers`) are always there and not listed. */
   readonly tiers: ReadonlyMap<string, Tier>
   readonly policies: ReadonlyMap<string, Policy>
@@ -91,6 +115,7 @@ export const emptyCluster: Cluster = {
   endpoints: new Map(),
   nodes: new Map(),
   networkSets: new Map(),
+  services: new Map(),
   tiers: new Map(),
   policies: new Map(),
   clusterPrefixes: [],

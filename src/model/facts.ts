@@ -4,6 +4,7 @@ import type { Cluster, Endpoint, NamedPort, NetworkSet, Node } from "./cluster.t
 import type { Match } from "./policy.ts"
 import type { Labels } from "./selector.ts"
 import { selects } from "./selector.ts"
+import { behindServices, namesService, type ServiceFacts } from "./services.ts"
 
 /**
  * Everything that a rule can see of one address. `unknown`: inside the cluster's ranges but of nothing known; atoms over
@@ -25,6 +26,8 @@ export interface Facts {
   readonly namedPorts: readonly NamedPort[]
   /** Facts of every network set that has a block around the address, each with the set's labels and namespace. */
   readonly networkSets?: readonly Facts[]
+  /** Every service behind which the address is, or for an unknown address may be. */
+  readonly services?: readonly ServiceFacts[]
 }
 
 /** What a predicate over facts can be: `maybe` where it depends on what an unknown address turns out to be. */
@@ -60,6 +63,12 @@ export function matches(match: Match, facts: Facts): Truth {
       return match.prefixes.some((prefix) => prefixContains(prefix, facts.address))
     case "inNetworkSet":
       return (facts.networkSets ?? []).some((set) => matches(match.of, set) === true)
+    case "service": {
+      const truths = (facts.services ?? []).filter(({ service }) => namesService(match.of, service))
+      if (match.as === "backends") return truths.some(({ backend }) => backend !== undefined)
+      if (truths.some(({ target }) => target === true)) return true
+      return truths.some(({ target }) => target === "maybe") ? "maybe" : false
+    }
     case "is":
       return isKind(match.what, facts)
     case "labels":
@@ -106,11 +115,17 @@ const nothing = { labels: {}, namespaceLabels: {}, serviceAccountLabels: {}, nam
  * address in the cluster's ranges is unknown; any other is outside, be it in a network set or not.
  */
 export function factsOf(cluster: Cluster, judgingNode: string, address: Address): Facts {
-  const facts = ownFacts(cluster, judgingNode, address)
+  const facts = withServices(cluster, ownFacts(cluster, judgingNode, address))
   if (cluster.networkSets.size === 0) return facts
   const networkSets = networkSetsOf(cluster, address)
   if (networkSets.length === 0) return facts
   return { ...facts, kind: facts.kind === "outside" ? "networkSet" : facts.kind, networkSets }
+}
+
+function withServices(cluster: Cluster, facts: Facts): Facts {
+  if (cluster.services.size === 0) return facts
+  const services = behindServices(cluster, facts)
+  return services.length === 0 ? facts : { ...facts, services }
 }
 
 function ownFacts(cluster: Cluster, judgingNode: string, address: Address): Facts {

@@ -30,11 +30,30 @@ export type Match =
    * how Calico's selectors meet NetworkSets and Cilium's CIDRGroups are named; the blocks of such sets count as named by a rule.
    */
   | { readonly kind: "inNetworkSet"; readonly of: Match }
+  /**
+   * The address is behind a service that `of` names. `backends`: it is listed among the service's backends (Calico). `target`: it
+   * is a pod of the service's namespace with the labels that the service selects or, for a service without selector, one of its
+   * backends outside the cluster (Cilium); the API server's own service `default/kubernetes` is no target.
+   */
+  | { readonly kind: "service"; readonly as: "backends" | "target"; readonly of: ServiceMatch }
   /** The workload declares a port of this name, whatever the protocol when none is given. */
   | { readonly kind: "hasNamedPort"; readonly name: string; readonly protocol?: ProtocolNumber }
 
-/** A port by number, or by the name that the workload at that end of the connection gives it. */
-export type PortSpec = ({ readonly kind: "range" } & PortRange) | { readonly kind: "named"; readonly name: string }
+/** Which services a rule names; all given parts must hold, and labels only services that exist as objects can have. */
+export interface ServiceMatch {
+  readonly namespace?: string
+  readonly name?: string
+  readonly labels?: Selector
+}
+
+/**
+ * A port by number; by the name that the workload at that end of the connection gives it; or one at which the address at that end
+ * is listed as backend of a service (only in `ports`; it matches only with the protocol that the service gives it).
+ */
+export type PortSpec =
+  | ({ readonly kind: "range" } & PortRange)
+  | { readonly kind: "named"; readonly name: string }
+  | { readonly kind: "service"; readonly namespace: string; readonly name: string }
 
 /** ICMP type, and code if it matters; 0–255 each. */
 export interface IcmpMatch {

@@ -1,10 +1,16 @@
 import { isDeepStrictEqual } from "node:util"
-import { implicitNamespace } from "../dialect/kubernetes/index.ts"
-import type { Cluster, Endpoint, Namespace, NetworkSet, Node, ServiceAccount } from "../model/cluster.ts"
+import {
+  implicitNamespace,
+  type SelectablePod,
+  type ServiceDeclaration,
+  type SliceDeclaration,
+} from "../dialect/kubernetes/index.ts"
+import type { Cluster, Endpoint, Namespace, NetworkSet, Node, Service, ServiceAccount } from "../model/cluster.ts"
 import { type Policy, policyKey, type Tier } from "../model/policy.ts"
 import { ShardedMap } from "../model/sharded-map.ts"
 import type { Address, Prefix } from "../net/types.ts"
 import type { ModelPart } from "./kinds.ts"
+import { ServiceParts } from "./service-parts.ts"
 
 /** What each map of the cluster holds. */
 interface Pieces {
@@ -13,6 +19,7 @@ interface Pieces {
   readonly endpoints: Endpoint
   readonly nodes: Node
   readonly networkSets: NetworkSet
+  readonly services: Service
   readonly tiers: Tier
   readonly policies: Policy
 }
@@ -37,12 +44,14 @@ export class ClusterBuilder {
   readonly #declaredNamespaces = new Map<string, Namespace>()
   /** Endpoints of each namespace, counted. */
   readonly #inhabitants = new Map<string, number>()
+  readonly #services = new ServiceParts()
   readonly #pending: { readonly [K in keyof Pieces]: Map<string, Pieces[K] | undefined> } = {
     namespaces: new Map(),
     serviceAccounts: new Map(),
     endpoints: new Map(),
     nodes: new Map(),
     networkSets: new Map(),
+    services: new Map(),
     tiers: new Map(),
     policies: new Map(),
   }
@@ -57,6 +66,7 @@ export class ClusterBuilder {
       endpoints: new ShardedMap(),
       nodes: new ShardedMap(),
       networkSets: new ShardedMap(),
+      services: new ShardedMap(),
       tiers: new ShardedMap(),
       policies: new ShardedMap(),
       clusterPrefixes: [...new Set(clusterPrefixes)].sort(),
@@ -74,6 +84,7 @@ export class ClusterBuilder {
 
   /** The cluster now; the same object as last time when nothing changed. */
   cluster(): Cluster {
+    for (const [key, service] of this.#services.changes()) this.#propose("services", key, service)
     const now = this.#current
     const pending = this.#pending
     const nodes = now.nodes.with(pending.nodes)
@@ -83,6 +94,7 @@ export class ClusterBuilder {
       endpoints: now.endpoints.with(pending.endpoints),
       nodes,
       networkSets: now.networkSets.with(pending.networkSets),
+      services: now.services.with(pending.services),
       tiers: now.tiers.with(pending.tiers),
       policies: now.policies.with(pending.policies),
       clusterPrefixes: nodes === now.nodes ? now.clusterPrefixes : this.#prefixes(nodes, now.clusterPrefixes),
@@ -103,6 +115,12 @@ export class ClusterBuilder {
         break
       case "networkSet":
         this.#changeNetworkSet(valueIn(before, "networkSet"), valueIn(after, "networkSet"))
+        break
+      case "service":
+        this.#services.declare(valueIn(before, "service"), valueIn(after, "service"))
+        break
+      case "slice":
+        this.#services.slice(key, valueIn(before, "slice"), valueIn(after, "slice"))
         break
       case "node":
         this.#changeNode(valueIn(before, "node"), valueIn(after, "node"))
@@ -139,7 +157,11 @@ export class ClusterBuilder {
 
   #changeNetworkSet(before: NetworkSet | undefined, after: NetworkSet | undefined): void {
     const named = after ?? before
-    if (named !== undefined) this.#propose("networkSets", `${named.kind}/${named.namespace}/${named.name}`, after)
+    if (named === undefined) return
+    this.#propose("networkSets", `${named.kind}/${named.namespace}/${named.name}`, after)
+    // A namespaced set shows its namespace's labels, declared or not.
+    if (before !== undefined && before.namespace !== "") this.#countInhabitants(before.namespace, -1)
+    if (after !== undefined && after.namespace !== "") this.#countInhabitants(after.namespace, 1)
   }
 
   #changeTier(before: Tier | undefined, after: Tier | undefined): void {
@@ -172,6 +194,7 @@ export class ClusterBuilder {
       if (next !== undefined) this.#countInhabitants(next.namespace, 1)
     }
     this.#changeHost(key, before, after)
+    this.#services.pod(key, before && selectablePod(before), after && selectablePod(after))
   }
 
   /** Notes which node the pod is on and which addresses it shows to be that node's. */
@@ -237,6 +260,11 @@ export class ClusterBuilder {
   }
 }
 
+function selectablePod({ place }: PodPart): SelectablePod | undefined {
+  if (place.kind === "endpoint") return place.endpoint
+  return place.kind === "host" ? place.pod : undefined
+}
+
 function podOf(part: ModelPart | undefined): PodPart | undefined {
   return part?.kind === "pod" ? part : undefined
 }
@@ -246,6 +274,8 @@ interface PartValues {
   readonly node: Node
   readonly serviceAccount: ServiceAccount
   readonly networkSet: NetworkSet
+  readonly service: ServiceDeclaration
+  readonly slice: SliceDeclaration
   readonly tier: Tier
   readonly policies: readonly Policy[]
 }

@@ -8,6 +8,7 @@ import {
 } from "../dialect/calico/index.ts"
 import { cidrGroupToModel, ciliumKinds, ciliumPolicyToModel, validateCiliumObject } from "../dialect/cilium/index.ts"
 import {
+  endpointSliceToModel,
   groupOf,
   kubernetesKind,
   kubernetesKinds,
@@ -17,7 +18,10 @@ import {
   type PodPlace,
   placePod,
   podHostAddresses,
+  type ServiceDeclaration,
+  type SliceDeclaration,
   serviceAccountToModel,
+  serviceToModel,
   type ValidationOptions,
   validateObject,
 } from "../dialect/kubernetes/index.ts"
@@ -42,6 +46,8 @@ export type ModelPart =
   | { readonly kind: "node"; readonly value: Node }
   | { readonly kind: "serviceAccount"; readonly value: ServiceAccount }
   | { readonly kind: "networkSet"; readonly value: NetworkSet }
+  | { readonly kind: "service"; readonly value: ServiceDeclaration }
+  | { readonly kind: "slice"; readonly value: SliceDeclaration }
   | { readonly kind: "tier"; readonly value: Tier }
   | { readonly kind: "policies"; readonly value: readonly Policy[] }
   /** Nothing: kept because others read it (the lab runs Deployments). */
@@ -102,6 +108,8 @@ const kubernetesParts: Readonly<Record<string, (object: ManifestObject) => Model
   "v1/Namespace": ({ value }) => ({ kind: "namespace", value: namespaceToModel(value) }),
   "v1/Node": ({ value }) => ({ kind: "node", value: nodeToModel(value) }),
   "v1/ServiceAccount": ({ value }) => ({ kind: "serviceAccount", value: serviceAccountToModel(value) }),
+  "v1/Service": ({ value }) => ({ kind: "service", value: serviceToModel(value) }),
+  "discovery.k8s.io/v1/EndpointSlice": ({ value }) => ({ kind: "slice", value: endpointSliceToModel(value) }),
   "v1/Pod": ({ value }) => {
     const place = placePod(value)
     const node = place.kind === "endpoint" ? place.endpoint.node : place.kind === "host" ? place.node : ""

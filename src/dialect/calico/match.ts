@@ -15,7 +15,7 @@ const SERVICE_ACCOUNT_LABEL_PREFIX = "pcsa."
 const ANY: Match = { kind: "any" }
 const IS_ENDPOINT: Match = { kind: "is", what: "endpoint" }
 
-/** One side of a Calico rule (EntityRule), as written; `services` and ports are translated elsewhere. */
+/** One side of a Calico rule (EntityRule), as written; its ports are translated elsewhere. */
 export interface EntityRule {
   readonly nets?: readonly string[]
   readonly notNets?: readonly string[]
@@ -167,9 +167,21 @@ export function entityMatch(entity: EntityRule | undefined, namespace: string | 
   const parts: Match[] = []
   if (entity.nets !== undefined && entity.nets.length > 0) parts.push(cidr(entity.nets))
   if (entity.notNets !== undefined && entity.notNets.length > 0) parts.push({ kind: "not", of: cidr(entity.notNets) })
+  const service = serviceOf(entity, namespace)
+  if (service !== undefined) parts.push({ kind: "service", as: "backends", of: service })
   const labelled = labelledMatch(entity, namespace)
   if (labelled !== undefined) parts.push(labelled)
   return and(parts)
+}
+
+/** The service that a side of a rule names; without a namespace it is in the policy's. */
+export function serviceOf(
+  entity: EntityRule | undefined,
+  namespace: string | undefined,
+): { readonly namespace: string; readonly name: string } | undefined {
+  const services = entity?.services
+  if (services?.name === undefined) return undefined
+  return { namespace: services.namespace || namespace || "", name: services.name }
 }
 
 function labelledMatch(entity: EntityRule, namespace: string | undefined): Match | undefined {

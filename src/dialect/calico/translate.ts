@@ -13,7 +13,7 @@ import type {
 } from "../../model/policy.ts"
 import { Protocol, type ProtocolNumber } from "../../net/types.ts"
 import { numberAt, recordAt, textAt } from "../read.ts"
-import { type EntityRule, entityMatch, subjectMatch } from "./match.ts"
+import { type EntityRule, entityMatch, serviceOf, subjectMatch } from "./match.ts"
 
 /** The group under which Calico's objects are named, whichever of its two spellings the file uses. */
 export const CALICO_GROUP = "projectcalico.org"
@@ -125,7 +125,7 @@ function ruleToModel(
     action: rule.action.toLowerCase() as Action,
     peer: entityMatch(far, namespace),
     ...(local.kind === "any" ? {} : { local }),
-    l4: l4Match(rule),
+    l4: l4Match(rule, direction === "egress" ? serviceOf(rule.destination, namespace) : undefined),
     section: direction,
     index,
     ...(name === undefined ? {} : { name }),
@@ -133,13 +133,14 @@ function ruleToModel(
   }
 }
 
-function l4Match(rule: CalicoRule): readonly L4Match[] {
+/** With a service as destination its ports are the rule's. */
+function l4Match(rule: CalicoRule, service: ReturnType<typeof serviceOf>): readonly L4Match[] {
   const protocol = rule.protocol === undefined ? undefined : protocolNumber(rule.protocol)
   const family = rule.ipVersion ?? impliedFamily(protocol)
   const match: L4Match = {
     ...(protocol === undefined ? {} : { protocols: [protocol] }),
     ...(rule.notProtocol === undefined ? {} : { notProtocols: [protocolNumber(rule.notProtocol)] }),
-    ...ports("ports", rule.destination?.ports),
+    ...(service === undefined ? ports("ports", rule.destination?.ports) : { ports: [{ kind: "service", ...service }] }),
     ...ports("notPorts", rule.destination?.notPorts),
     ...ports("sourcePorts", rule.source?.ports),
     ...ports("notSourcePorts", rule.source?.notPorts),

@@ -5,7 +5,9 @@ const IS_ENDPOINT: Match = { kind: "is", what: "endpoint" }
 const IS_NODE: Match = { kind: "is", what: "node" }
 const IS_LOCAL_NODE: Match = { kind: "is", what: "localNode" }
 const IS_OUTSIDE: Match = { kind: "is", what: "outside" }
-const CLUSTER: Match = { kind: "or", of: [IS_ENDPOINT, IS_NODE] }
+/** The API servers' addresses, wherever they are: the backends of the service by which pods reach them. */
+const IS_API_SERVER: Match = { kind: "service", as: "backends", of: { namespace: "default", name: "kubernetes" } }
+const CLUSTER: Match = { kind: "or", of: [IS_ENDPOINT, IS_NODE, IS_API_SERVER] }
 
 /**
  * Cilium's entities (`pkg/policy/api/entity.go`) as predicates. `init`, `health`, `unmanaged` and `ingress` are identities that nothing has
@@ -19,6 +21,7 @@ const entities: Readonly<Record<string, Match>> = {
   cluster: CLUSTER,
   "cluster-mesh": CLUSTER,
   host: IS_LOCAL_NODE,
+  "kube-apiserver": IS_API_SERVER,
   "remote-node": { kind: "and", of: [IS_NODE, { kind: "not", of: IS_LOCAL_NODE }] },
   init: { kind: "none" },
   health: { kind: "none" },
@@ -28,11 +31,9 @@ const entities: Readonly<Record<string, Match>> = {
 }
 
 /** Entities that may be written in `fromEntities` and `toEntities`. */
-export const entityNames: readonly string[] = [
+export const entityNames: readonly string[] =
   // The worlds of one family are labels only: the resource definition does not list them.
-  ...Object.keys(entities).filter((name) => !name.startsWith("world-")),
-  "kube-apiserver",
-]
+  Object.keys(entities).filter((name) => !name.startsWith("world-"))
 
 /** The predicate of an entity; `none` for one that nothing here can be. */
 export function entityMatch(name: string): Match {

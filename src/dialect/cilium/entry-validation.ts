@@ -64,7 +64,7 @@ function validatePeers(entry: unknown, path: FieldPath, context: EntryContext, r
   for (const [index, rule] of listAt(entry, `${word}CIDRSet`).entries())
     validateCidrRule(rule, [...path, `${word}CIDRSet`, index], report)
   for (const [index, entity] of textsAt(entry, `${word}Entities`).entries())
-    validateEntity(entity, [...path, `${word}Entities`, index], context, report)
+    validateEntity(entity, [...path, `${word}Entities`, index], report)
   if (listAt(entry, `${word}Nodes`).length > 0)
     report.error(
       [...path, `${word}Nodes`],
@@ -77,17 +77,13 @@ function validatePeers(entry: unknown, path: FieldPath, context: EntryContext, r
       "groups of a cloud provider cannot be looked up",
       `use ${word}CIDRSet with a CiliumCIDRGroup`,
     )
-  if (listAt(entry, "toServices").length > 0)
-    report.error(
-      [...path, "toServices"],
-      "services as peers cannot be enforced yet",
-      "name the pods behind the service in toEndpoints",
-    )
+  for (const [index, item] of listAt(entry, "toServices").entries())
+    validateService(item, [...path, "toServices", index], report)
   if (listAt(entry, "toFQDNs").length > 0)
     report.error([...path, "toFQDNs"], "DNS names as peers cannot be enforced yet", "use toCIDRSet until they can")
 }
 
-function validateEntity(entity: string, path: FieldPath, context: EntryContext, report: Report): void {
+function validateEntity(entity: string, path: FieldPath, report: Report): void {
   if (!entityNames.includes(entity)) {
     const near = nearestWord(entity, entityNames)
     report.error(
@@ -95,11 +91,27 @@ function validateEntity(entity: string, path: FieldPath, context: EntryContext, 
       `unknown entity ${JSON.stringify(entity)}`,
       near === undefined ? `allowed: ${entityNames.join(", ")}` : `did you mean ${near}?`,
     )
-  } else if (entity === "kube-apiserver") {
-    const message = "the API server's addresses are not known to policy yet"
-    if (context.deny) report.error(path, `${message}: it would not be denied`, "name its addresses in a CIDR entry")
-    else report.warning(path, `${message}: this allows nothing`, "name its addresses in a CIDR entry")
   }
+}
+
+/** One item of `toServices`: a service by name, or services by their labels. */
+function validateService(item: unknown, path: FieldPath, report: Report): void {
+  const reference = recordAt(item, "k8sService")
+  const selection = recordAt(item, "k8sServiceSelector")
+  if (reference === undefined && selection === undefined)
+    report.error(path, "needs k8sService or k8sServiceSelector: without them it names no service")
+  if (reference !== undefined && selection !== undefined)
+    report.error(
+      path,
+      "k8sService and k8sServiceSelector in one item: the selector alone would count",
+      "write two items",
+    )
+  if (reference !== undefined && !textAt(reference, "serviceName"))
+    report.error([...path, "k8sService", "serviceName"], "a service name is required")
+  if (selection === undefined) return
+  const at = [...path, "k8sServiceSelector", "selector"]
+  if (fieldAt(selection, "selector") === undefined) report.error(at, "a selector is required")
+  else validateEndpointSelector(fieldAt(selection, "selector"), at, report)
 }
 
 /** One item of `fromCIDRSet` or `toCIDRSet`. */

@@ -10,6 +10,7 @@ import {
   type Rule,
 } from "../../model/policy.ts"
 import type { FieldPath } from "../../model/problem.ts"
+import type { Selector } from "../../model/selector.ts"
 import { tryParseAddress } from "../../net/address.ts"
 import { parsePrefix, prefixOf } from "../../net/prefix.ts"
 import type { Prefix } from "../../net/types.ts"
@@ -17,7 +18,7 @@ import { selectorOf } from "../kubernetes/label-selector.ts"
 import { foreignSetMark } from "../network-set-mark.ts"
 import { fieldAt, listAt, recordAt, textAt, textMapAt, textsAt } from "../read.ts"
 import { entityMatch } from "./entities.ts"
-import { peerMatch, subjectMatch } from "./labels.ts"
+import { peerMatch, sourcedKey, subjectMatch } from "./labels.ts"
 import { icmpsMatch, toPortsMatch } from "./ports.ts"
 
 /** Cilium's API group. */
@@ -137,6 +138,7 @@ function peersMatch(entry: unknown, direction: Direction, hasL4: boolean, namesp
   const prefixes = textsAt(entry, `${word}CIDR`).map(blockOf)
   if (prefixes.length > 0) of.push(outside({ kind: "cidr", prefixes }))
   for (const rule of listAt(entry, `${word}CIDRSet`)) of.push(cidrRuleMatch(rule))
+  for (const item of listAt(entry, `${word}Services`)) of.push(serviceMatch(item))
   if (listEmpty(entry, given)) return NONE
   const [only] = of
   return of.length === 1 && only !== undefined ? only : { kind: "or", of }
@@ -146,6 +148,41 @@ const PEERS = ["Endpoints", "Entities", "CIDR", "CIDRSet", "Nodes", "Groups", "S
 
 function listEmpty(entry: unknown, fields: readonly string[]): boolean {
   return fields.every((field) => listAt(entry, field).length === 0)
+}
+
+/** An item of `toServices` (59); a namespace left out means any. */
+function serviceMatch(item: unknown): Match {
+  const selection = recordAt(item, "k8sServiceSelector")
+  const named = selection ?? recordAt(item, "k8sService")
+  const name = textAt(named, "serviceName")
+  const namespace = textAt(named, "namespace")
+  if (selection === undefined && name === undefined) return NONE
+  return {
+    kind: "service",
+    as: "target",
+    of: {
+      ...(namespace ? { namespace } : {}),
+      ...(selection === undefined
+        ? { name: name ?? "" }
+        : { labels: withoutSources(selectorOf(fieldAt(selection, "selector"))) }),
+    },
+  }
+}
+
+/** Labels of services have no sources: those that the keys name are of no account. */
+function withoutSources(selector: Selector): Selector {
+  switch (selector.kind) {
+    case "and":
+    case "or":
+      return { kind: selector.kind, of: selector.of.map(withoutSources) }
+    case "not":
+      return { kind: "not", of: withoutSources(selector.of) }
+    case "all":
+    case "none":
+      return selector
+    default:
+      return { ...selector, key: sourcedKey(selector.key).key }
+  }
 }
 
 /** A CIDR speaks of addresses outside the cluster only: not of pods, not of nodes (48). */

@@ -4,4 +4,13 @@ export { implicitNamespace, namespaceToModel, serviceAccountToModel } from "./na
 export { networkPolicyToModel } from "./network-policy.ts"
 export { nodeToModel } from "./node.ts"
 export { type PodPlace, placePod, podAddresses, podHostAddresses } from "./pod.ts"
+export {
+  backendsOfPods,
+  endpointSliceToModel,
+  mergedBackends,
+  type SelectablePod,
+  type ServiceDeclaration,
+  type SliceDeclaration,
+  serviceToModel,
+} from "./service.ts"
 export { kubernetesKind, kubernetesKinds, type ValidationOptions, validateObject } from "./validate.ts"

@@ -7,6 +7,7 @@ import type { Report } from "../report.ts"
 import { identityOf } from "./metadata.ts"
 import { portNameFault, portNumberFault } from "./names.ts"
 import { protocolNumbers } from "./network-policy.ts"
+import type { SelectablePod } from "./service.ts"
 
 /** Annotation that states a pod's addresses before it has any: texts separated by commas. */
 const ADDRESS_ANNOTATION = "heddle.io/ips"
@@ -15,7 +16,12 @@ const ADDRESS_ANNOTATION = "heddle.io/ips"
 export type PodPlace =
   | { readonly kind: "endpoint"; readonly endpoint: Endpoint }
   /** Host-network: its addresses are its node's. */
-  | { readonly kind: "host"; readonly node: string; readonly addresses: readonly Address[] }
+  | {
+      readonly kind: "host"
+      readonly node: string
+      readonly addresses: readonly Address[]
+      readonly pod: SelectablePod
+    }
   | { readonly kind: "ended" }
 
 /** Places a valid Pod in the model. */
@@ -24,17 +30,20 @@ export function placePod(value: unknown): PodPlace {
   if (phase === "Succeeded" || phase === "Failed") return { kind: "ended" }
   const spec = recordAt(value, "spec")
   const node = textAt(spec, "nodeName") ?? ""
-  if (fieldAt(spec, "hostNetwork") === true) return { kind: "host", node, addresses: podAddresses(value) }
   const identity = identityOf(value, true)
   if (identity === undefined) throw new Error("Cannot place a Pod without a name: it must be validated first")
-  const endpoint: Endpoint = {
+  const pod: SelectablePod = {
     namespace: identity.namespace,
-    name: identity.name,
-    node,
     addresses: podAddresses(value),
     labels: textMapAt(recordAt(value, "metadata"), "labels"),
-    serviceAccount: textAt(spec, "serviceAccountName") || textAt(spec, "serviceAccount") || "default",
     namedPorts: namedPorts(spec),
+  }
+  if (fieldAt(spec, "hostNetwork") === true) return { kind: "host", node, addresses: pod.addresses, pod }
+  const endpoint: Endpoint = {
+    ...pod,
+    name: identity.name,
+    node,
+    serviceAccount: textAt(spec, "serviceAccountName") || textAt(spec, "serviceAccount") || "default",
   }
   return { kind: "endpoint", endpoint }
 }
