@@ -150,6 +150,22 @@ describe("an update", () => {
     expect(after.endpoints.get("x/a")?.ingress).toBe(before.endpoints.get("x/b")?.ingress)
   })
 
+  test("of a staged policy reaches those that only its namesake selects", () => {
+    const namesake = policy("p", [], { group: "projectcalico.org" })
+    const staged = policy("p", [], {
+      group: "projectcalico.org",
+      kind: "StagedNetworkPolicy",
+      mode: "staged",
+      subject: app("nobody"),
+    })
+    const compiler = new Compiler("n1")
+    compiler.update(clusterOf(pods, [namesake]))
+    const cluster = clusterOf(pods, [namesake, staged])
+    const after = compiler.update(cluster)
+    expect(canonical(after)).toEqual(canonical(compile(cluster, "n1")))
+    expect(after.verdicts.some((verdict) => verdict?.staged?.action === "allow")).toBe(true)
+  })
+
   test("a slot is not given again before two more commits", () => {
     const compiler = new Compiler("n1")
     const slotIn = (address: string, cluster: Cluster): number | undefined =>

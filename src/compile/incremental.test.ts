@@ -27,7 +27,7 @@ function shuffled<T>(items: readonly T[], next: () => number): T[] {
     .map(([, item]) => item)
 }
 
-const collections = ["namespaces", "accounts", "endpoints", "nodes", "sets", "tiers", "policies"] as const
+const collections = ["namespaces", "accounts", "endpoints", "nodes", "sets", "services", "tiers", "policies"] as const
 
 function shuffleParts(parts: arbitrary.Parts, next: () => number): arbitrary.Parts {
   return { ...parts, ...Object.fromEntries(collections.map((name) => [name, shuffled<unknown>(parts[name], next)])) }
@@ -79,14 +79,18 @@ test("a compiler that has seen any history means what one from scratch means, an
       (one, other, seeds) => {
         const compiler = new Compiler("n1")
         const history: { readonly compiled: Compiled; readonly meaning: unknown }[] = []
+        const classesIn = ({ classes }: Compiled): number => new Set(classes).size
         let before = arbitrary.clusterOf(one)
         history.push({ compiled: compiler.update(before), meaning: canonical(compile(before, "n1")) })
         for (const seed of seeds) {
           const next = chooser(seed)
           const after = arbitrary.clusterOf(shuffleParts(mixed(one, other, next), next))
           const compiled = compiler.update(after, next() % 2 === 0 ? {} : keysOfAll(before, after))
-          history.push({ compiled, meaning: canonical(compile(after, "n1")) })
+          const scratch = compile(after, "n1")
+          history.push({ compiled, meaning: canonical(scratch) })
           before = after
+          // What nothing tells apart any more is together again.
+          expect(classesIn(compiled)).toBe(classesIn(scratch))
           expect(canonical(compiled)).toEqual(history.at(-1)?.meaning)
         }
         for (const { compiled, meaning } of history) expect(canonical(compiled)).toEqual(meaning)

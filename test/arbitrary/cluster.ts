@@ -1,6 +1,13 @@
 /** Random clusters and packets over the whole policy model, small enough that everything meets everything. */
 import fc from "fast-check"
-import { type Cluster, type Endpoint, emptyCluster, type NetworkSet, type Node } from "../../src/model/cluster.ts"
+import {
+  type Cluster,
+  type Endpoint,
+  emptyCluster,
+  type NetworkSet,
+  type Node,
+  type Service,
+} from "../../src/model/cluster.ts"
 import type { Packet } from "../../src/model/packet.ts"
 import {
   type L4Match,
@@ -96,6 +103,14 @@ export const match: fc.Arbitrary<Match> = fc.letrec<{ match: Match }>((tie) => (
     fc.record({ kind: fc.constant("serviceAccount" as const), names: some(fc.constantFrom("default", "robot"), 1) }),
     fc.record({ kind: fc.constant("hasNamedPort" as const), name: fc.constantFrom("web", "dns") }),
     fc.record({ kind: fc.constant("inNetworkSet" as const), of: plainMatch }),
+    fc.record({
+      kind: fc.constant("service" as const),
+      as: fc.constantFrom("backends" as const, "target" as const),
+      of: fc.record(
+        { namespace: fc.constantFrom("x", "y"), name: fc.constantFrom("v", "w"), labels: selector },
+        { requiredKeys: [] },
+      ),
+    }),
     fc.constant<Match>({ kind: "none" }),
     fc.record({ kind: fc.constantFrom("and" as const, "or" as const), of: fc.array(tie("match"), { maxLength: 3 }) }),
     fc.record({ kind: fc.constant("not" as const), of: tie("match") }),
@@ -109,6 +124,15 @@ const portSpec: fc.Arbitrary<PortSpec> = fc.oneof(
   fc.constantFrom(...ports).map((port): PortSpec => ({ kind: "range", first: port, last: port })),
   fc.record({ kind: fc.constant("named" as const), name: fc.constantFrom("web", "dns", "none") }),
 )
+/** Only where the destination's ports are asked for. */
+const destinationPort: fc.Arbitrary<PortSpec> = fc.oneof(
+  { arbitrary: portSpec, weight: 4 },
+  fc.record({
+    kind: fc.constant("service" as const),
+    namespace: fc.constantFrom("x", "y"),
+    name: fc.constantFrom("v", "w"),
+  }),
+)
 const icmpMatch = fc.oneof(
   fc.record({ type: fc.constantFrom(0, 8, 128) }),
   fc.record({ type: fc.constantFrom(0, 8, 128), code: fc.constantFrom(0, 1) }),
@@ -116,7 +140,7 @@ const icmpMatch = fc.oneof(
 
 const portsOnly: fc.Arbitrary<L4Match> = fc.record({
   protocols: some(fc.constantFrom(6, 17, 132), 1),
-  ports: some(portSpec, 2),
+  ports: some(destinationPort, 2),
 })
 const l4Match: fc.Arbitrary<L4Match> = fc.oneof(
   { arbitrary: portsOnly, weight: 3 },
@@ -124,7 +148,7 @@ const l4Match: fc.Arbitrary<L4Match> = fc.oneof(
     {
       protocols: fc.array(fc.constantFrom(...protocols), { maxLength: 2 }),
       notProtocols: fc.array(fc.constantFrom(...protocols), { maxLength: 2 }),
-      ports: fc.array(portSpec, { maxLength: 2 }),
+      ports: fc.array(destinationPort, { maxLength: 2 }),
       notPorts: fc.array(portSpec, { maxLength: 2 }),
       sourcePorts: fc.array(portSpec, { maxLength: 2 }),
       notSourcePorts: fc.array(portSpec, { maxLength: 2 }),
@@ -199,7 +223,14 @@ const endpoint = (namespace: string, name: string): fc.Arbitrary<Endpoint> =>
     namespace: fc.constant(namespace),
     name: fc.constant(name),
     node: fc.constantFrom("n1", "n1", "n2"),
-    addresses: fc.uniqueArray(fc.constantFrom(...podAddresses), { minLength: 1, maxLength: 3 }),
+    // Now and then one that is a node's.
+    addresses: fc.uniqueArray(
+      fc.oneof(
+        { arbitrary: fc.constantFrom(...podAddresses), weight: 15 },
+        fc.constantFrom(...addresses("172.18.0.1 172.18.0.2")),
+      ),
+      { minLength: 1, maxLength: 3 },
+    ),
     labels,
     serviceAccount: fc.constantFrom("default", "robot"),
     namedPorts,
@@ -220,6 +251,26 @@ const networkSet = (name: string): fc.Arbitrary<NetworkSet> =>
     prefixes: some(fc.constantFrom(...prefixes), 2),
   })
 
+const service = (namespace: string, name: string): fc.Arbitrary<Service> =>
+  fc
+    .record(
+      {
+        labels,
+        selector: labels,
+        backends: fc.uniqueArray(
+          fc.record({
+            address: fc.constantFrom(...podAddresses, ...otherAddresses),
+            ports: fc.array(fc.record({ protocol: fc.constantFrom(6, 17), port: fc.constantFrom(53, 80, 81) }), {
+              maxLength: 2,
+            }),
+          }),
+          { maxLength: 4, selector: ({ address }) => address },
+        ),
+      },
+      { requiredKeys: ["backends"] },
+    )
+    .map((parts) => ({ ...parts, namespace, name }))
+
 /** Parts of a cluster as lists, from which `clusterOf` makes maps in whatever order. */
 export interface Parts {
   readonly namespaces: readonly { readonly name: string; readonly labels: Record<string, string> }[]
@@ -231,6 +282,7 @@ export interface Parts {
   readonly endpoints: readonly Endpoint[]
   readonly nodes: readonly Node[]
   readonly sets: readonly NetworkSet[]
+  readonly services: readonly Service[]
   readonly tiers: readonly Tier[]
   readonly policies: readonly Policy[]
   readonly ranges: readonly Prefix[]
@@ -248,6 +300,9 @@ export const parts: fc.Arbitrary<Parts> = fc
       { name: "n2", labels: two, addresses: addresses("172.18.0.2"), podPrefixes: [] },
     ]),
     sets: fc.tuple(fc.option(networkSet("s1")), fc.option(networkSet("s2"))),
+    services: fc.tuple(
+      ...[..."xy"].flatMap((at) => [..."vw"].map((name) => fc.option(service(at, name), { freq: 1 }))),
+    ),
     tiers: optional(tier),
     policies: fc.uniqueArray(policy, { maxLength: 6, selector: policyKey }),
     ranges: fc.constantFrom<Prefix[]>(
@@ -260,6 +315,7 @@ export const parts: fc.Arbitrary<Parts> = fc
     ...all,
     endpoints: all.endpoints.filter((one) => one !== null),
     sets: all.sets.filter((one) => one !== null),
+    services: all.services.filter((one) => one !== null),
   }))
 
 export function clusterOf(all: Parts): Cluster {
@@ -270,6 +326,7 @@ export function clusterOf(all: Parts): Cluster {
     endpoints: new Map(all.endpoints.map((one) => [`${one.namespace}/${one.name}`, one])),
     nodes: new Map(all.nodes.map((one) => [one.name, one])),
     networkSets: new Map(all.sets.map((one) => [`${one.namespace}/${one.name}`, one])),
+    services: new Map(all.services.map((one) => [`${one.namespace}/${one.name}`, one])),
     tiers: new Map(all.tiers.map((one) => [one.name, one])),
     policies: new Map(all.policies.map((one) => [policyKey(one), one])),
     clusterPrefixes: all.ranges,
