@@ -226,7 +226,9 @@ class Search {
           if (rule.action === "allow") this.possible |= ALLOW
           else if (rule.action === "deny") this.possible |= DENY
           else if (rule.action === "pass") {
-            this.possible |= this.from(index + 1, log).action === OutcomeAction.allow ? ALLOW : DENY
+            // Asked first: on its way it adds to what is possible itself, which `|=` would read before.
+            const further = this.from(index + 1, log).action === OutcomeAction.allow ? ALLOW : DENY
+            this.possible |= further
           }
           continue
         }
