@@ -1,8 +1,10 @@
+import { changedKeys as differingKeys } from "../model/sharded-map.ts"
+
 type Collection = "namespaces" | "serviceAccounts" | "endpoints" | "nodes" | "networkSets" | "tiers" | "policies"
 
 /**
  * Keys whose values may differ between two clusters. A collection that is given lists all that differ in it (more does no
- * harm); one that is left out is compared whole, which costs its size.
+ * harm); one that is left out is compared, which costs what changed between versions of one `ShardedMap`, else its size.
  */
 export type ClusterChange = { readonly [C in Collection]?: Iterable<string> }
 
@@ -14,10 +16,5 @@ export function changedKeys<V>(
 ): string[] {
   if (before === after) return []
   if (hint !== undefined) return [...new Set(hint)].filter((key) => before.get(key) !== after.get(key))
-  const keys: string[] = []
-  for (const [key, value] of after) if (before.get(key) !== value) keys.push(key)
-  if (before.size !== after.size || keys.length > 0) {
-    for (const key of before.keys()) if (!after.has(key)) keys.push(key)
-  }
-  return keys
+  return [...differingKeys(before, after)]
 }

@@ -296,8 +296,8 @@ export class Core {
 
   #updateNetworkSets(before: Cluster, after: Cluster, change: ClusterChange, namespacesChanged: boolean): boolean {
     const keys = changedKeys(before.networkSets, after.networkSets, change.networkSets)
-    const namespaced = [...after.networkSets.values()].some((set) => set.namespace !== "")
-    if (keys.length === 0 && !(namespacesChanged && namespaced)) return false
+    const namespaced = (): boolean => [...after.networkSets.values()].some((set) => set.namespace !== "")
+    if (keys.length === 0 && !(namespacesChanged && namespaced())) return false
     this.#networkSets = [...after.networkSets.values()].map((set) => ({
       // The address of a set's facts is of no consequence: conditions on sets speak of labels and namespaces.
       facts: networkSetFacts(after, set, ANY4),
