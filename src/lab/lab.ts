@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto"
 import { existsSync, mkdirSync, rmSync } from "node:fs"
+import { setTimeout as sleep } from "node:timers/promises"
 import { AgentClient } from "../api/client.ts"
 import { Failure, reasonOf } from "../api/failure.ts"
 import { createNamespace, deleteNamespace, namespaceInode } from "../kernel/namespace.ts"
@@ -173,15 +174,26 @@ export class Lab {
     await clearLab(this.paths)
   }
 
+  /**
+   * Waits until the node enforces exactly these objects. "These or later ones" would not do: a state that comes again was
+   * reached once before.
+   */
   async #awaitEnforced(node: string, digest: string): Promise<void> {
-    const answer = await this.client(node).call("await", { digest, timeoutMs: ENFORCE_MS }, ENFORCE_MS + 5_000)
-    if (answer.reached) return
-    throw new Failure(
-      "timeout",
-      `Cannot bring ${node} into the state wanted`,
-      answer.error === "" ? `it did not enforce it within ${ENFORCE_MS / 1_000} s` : answer.error,
-      `read ${agentLog(this.paths, node)}`,
-    )
+    const until = Date.now() + ENFORCE_MS
+    for (;;) {
+      const left = Math.max(1, until - Date.now())
+      const answer = await this.client(node).call("await", { digest, timeoutMs: left }, left + 5_000)
+      if (answer.digest === digest) return
+      if (Date.now() >= until) {
+        throw new Failure(
+          "timeout",
+          `Cannot bring ${node} into the state wanted`,
+          answer.error === "" ? `it did not enforce it within ${ENFORCE_MS / 1_000} s` : answer.error,
+          `read ${agentLog(this.paths, node)}`,
+        )
+      }
+      await sleep(2)
+    }
   }
 
   #adopt(record: LabRecord): void {

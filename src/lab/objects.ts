@@ -28,7 +28,7 @@ export class ObjectDirectory {
     // What comes is written before what goes is removed: a directory that is empty for a moment looks like an accident.
     for (const [name, text] of wanted) {
       if (this.#written.get(name) === text) continue
-      replaceFile(join(this.path, name), text)
+      replaceFile(join(this.path, name), text, true)
       this.#written.set(name, text)
       changed = true
     }

@@ -1,4 +1,4 @@
-import { readFileSync, renameSync, writeFileSync } from "node:fs"
+import { readFileSync, renameSync, utimesSync, writeFileSync } from "node:fs"
 import { basename, dirname, join } from "node:path"
 import type { Address } from "../net/types.ts"
 import type { LabPaths } from "./paths.ts"
@@ -46,10 +46,15 @@ export function writeRecord(paths: LabPaths, record: LabRecord): void {
   replaceFile(paths.state, `${JSON.stringify(record, null, 1)}\n`)
 }
 
-/** Writes a file so that readers see the old text or the new one, never a part. */
-export function replaceFile(path: string, text: string): void {
+/**
+ * Writes a file so that readers see the old text or the new one, never a part. `rested`: with a time of writing that is
+ * past, so that a watcher which waits for files to come to rest need not.
+ */
+export function replaceFile(path: string, text: string, rested = false): void {
   // A name with a leading dot is no object's file to whoever watches the directory.
   const draft = join(dirname(path), `.${basename(path)}.${process.pid}`)
   writeFileSync(draft, text)
+  const then = Date.now() / 1_000 - 1
+  if (rested) utimesSync(draft, then, then)
   renameSync(draft, path)
 }
