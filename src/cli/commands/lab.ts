@@ -112,6 +112,7 @@ function registerStatus(group: Command, session: Session): void {
     .command("status")
     .description("What a lab consists of, and how its nodes are")
     .option("--name <name>", "name of the lab (default: the only one, or the one called lab)")
+    .option("--lab <name>", "the same as --name")
     .option("-o, --output <format>", "table, json or name")
     .action(async (options: NameOptions) => {
       const format = formatOf(options.output, ["table", "json", "name"], "table")
@@ -173,10 +174,15 @@ function registerExec(group: Command, session: Session): void {
     .argument("<place>", "NAMESPACE/POD, node/NAME or outside")
     .argument("<command...>", "after --")
     .option("--name <name>", "name of the lab (default: the only one, or the one called lab)")
+    .option("--lab <name>", "the same as --name")
     .passThroughOptions()
     .action(async (place: string, words: string[], options: NameOptions) => {
       const { labExec } = await import("../../lab/manage.ts")
-      session.exitCode = await labExec(await labName(options), place, words)
+      const command = words[0] === "--" ? words.slice(1) : words
+      if (command.length === 0) {
+        throw new Failure("usage", `Cannot run in ${place}`, "no command is given", `heddle lab exec ${place} -- ip addr`)
+      }
+      session.exitCode = await labExec(await labName(options), place, command)
     })
   examples(command, [
     ["heddle lab exec shop/web-0 -- ip addr", "the pod's interfaces"],
@@ -190,10 +196,11 @@ function registerDown(group: Command, { io }: Session): void {
     .command("down")
     .description("Take a lab away, and what crashed labs left behind")
     .option("--name <name>", "name of the lab", "lab")
+    .option("--lab <name>", "the same as --name")
     .option("--all", "every lab")
     .action(async (options: NameOptions & { readonly all?: boolean }) => {
       const { labDown, labNames } = await import("../../lab/manage.ts")
-      const names = options.all === true ? labNames() : [options.name ?? "lab"]
+      const names = options.all === true ? labNames() : [options.lab ?? options.name ?? "lab"]
       for (const name of names) {
         const there = await labDown(name)
         io.err(there ? `lab ${name} is down\n` : `there is no lab ${name}\n`)
@@ -207,7 +214,8 @@ function registerDown(group: Command, { io }: Session): void {
 
 /** The lab that is meant: the one named, the only one, or the one called lab. */
 async function labName(options: NameOptions): Promise<string> {
-  if (options.name !== undefined) return options.name
+  const named = options.name ?? options.lab
+  if (named !== undefined) return named
   const { DEFAULT_LAB, labNames } = await import("../../lab/manage.ts")
   const names = labNames()
   const [only] = names
