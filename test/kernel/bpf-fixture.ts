@@ -1,4 +1,4 @@
-import { compile } from "../../src/compile/compile.ts"
+import { Compiler } from "../../src/compile/compile.ts"
 import type { Compiled } from "../../src/compile/compiled.ts"
 import { type Event, event } from "../../src/kernel/abi.generated.ts"
 import { RingReader } from "../../src/kernel/bpf/ring.ts"
@@ -135,6 +135,7 @@ export class TestNode {
   readonly options: EbpfPlaneOptions
   plane: EbpfPlane
   #ring: RingReader
+  readonly #compiler = new Compiler("one")
   readonly #ports = new Map<string, { ifindex: number; mac: Uint8Array }>()
 
   constructor(options: Partial<EbpfPlaneOptions> = {}) {
@@ -200,7 +201,7 @@ export class TestNode {
   }
 
   async enforce(wanted: Cluster): Promise<NodeState> {
-    const state = this.state(compile(wanted, "one"))
+    const state = this.state(this.#compiler.update(wanted))
     await this.plane.apply(state, null)
     this.events()
     return state

@@ -167,7 +167,7 @@ export class AddressTables {
   /** On the live side a new slot gets the class that its address has there now: until the flip nothing changes. */
   #bridge(side: Side, addresses: ReadonlyMap<Address, AddressValue>, prefixes: ReadonlyMap<Prefix, PrefixValue>): void {
     const outside = this.#outside
-    if (outside === undefined) return
+    if (outside === undefined || addresses.size + prefixes.size === 0) return
     const live = (side === 0 ? 1 : 0) * constants.MAX_SLOTS
     const { classes } = this.#tables
     const blocks = new Longest(this.#prefixes)
@@ -184,7 +184,18 @@ export class AddressTables {
       if (held?.slot === slot) continue
       writes.push([slot, held ? (classes[live + held.slot] ?? 0) : classFor(prefixBase(prefix), prefixLength(prefix))])
     }
-    for (const [slot, value] of writes) classes[live + slot] = value
+    // A number that is another's on the live side, as after a restart that numbered anew: then nothing new is judged by it
+    // until the flip.
+    const taken = new Set<number>()
+    for (const { slot } of [...this.#addresses.values(), ...this.#prefixes.values()]) taken.add(slot)
+    for (const [slot, value] of writes) classes[live + slot] = taken.has(slot) ? 0 : value
+    const owners = new Set<number>()
+    for (const { endpoint } of this.#addresses.values()) owners.add(endpoint)
+    for (const [address, { endpoint }] of addresses) {
+      if (endpoint === 0 || this.#addresses.get(address)?.endpoint === endpoint || !owners.has(endpoint)) continue
+      const at = ((side === 0 ? 1 : 0) * 2 * constants.MAX_ENDPOINTS + endpoint * 2) * 2
+      this.#tables.sets.fill(0, at, at + 4)
+    }
   }
 
   /** On the new side a slot that goes gets the class that its address will have without it: the flip is exact. */

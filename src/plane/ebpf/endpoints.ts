@@ -72,24 +72,24 @@ export class EndpointTables {
     }
   }
 
-  /** After the flip: takes away what is not in `next`. Returns the numbers of endpoints that lost their interface. */
+  /** After the flip: takes away what is not in `next`. Returns the interfaces that are no endpoint's any more. */
   finish(next: NodeState): number[] {
     const wanted = new Map<number, number>()
     for (const [name, { number }] of next.compiled.endpoints) {
       const port = next.forwarding.ports.get(name)
       if (port !== undefined) wanted.set(number, port.ifindex)
     }
+    const gone: number[] = []
     for (const [ifindex, number] of [...this.#byIfindex]) {
       if (wanted.get(number) === ifindex) continue
       this.#maps.byIfindex.delete(keyOf(ifindex))
       this.#byIfindex.delete(ifindex)
+      gone.push(ifindex)
     }
-    const gone: number[] = []
     for (const number of [...this.#ports.keys()]) {
       if (wanted.has(number)) continue
       this.#maps.endpoints.update(keyOf(number), new Uint8Array(endpoint.size))
       this.#ports.delete(number)
-      gone.push(number)
     }
     const peers = new Set([...next.forwarding.peers.values()].map((peer) => peer.number))
     for (const number of [...this.#nodes.keys()]) {

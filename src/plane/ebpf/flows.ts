@@ -1,4 +1,4 @@
-import { constants, type Flow, FlowFlag, type FlowKey, flow, flowKey } from "../../kernel/abi.generated.ts"
+import { constants, type Flow, FlowFlag, type FlowKey, flow, flowKey, HopKind } from "../../kernel/abi.generated.ts"
 import { BpfMap } from "../../kernel/bpf/map.ts"
 import { addressFromBytes } from "../../net/address.ts"
 import type { Address } from "../../net/types.ts"
@@ -37,20 +37,27 @@ export class FlowTable {
   }
 
   /**
-   * Ends the flows of these local endpoints (numbers): packets take their records for gone at once, the ageing timer
+   * Ends the flows of the pods behind these interfaces: packets take their records for gone at once, the ageing timer
    * deletes them and tells their end. `now`: jiffies64. Returns how many.
    */
-  async endFlowsOf(endpoints: ReadonlySet<number>, now: bigint): Promise<number> {
-    if (endpoints.size === 0) return 0
+  async endFlowsOf(interfaces: ReadonlySet<number>, now: bigint): Promise<number> {
+    if (interfaces.size === 0) return 0
     const past = Number((now - 1n) & 0xffff_ffffn)
     let ended = 0
     for (const [i, shard] of this.#shards.entries()) {
       if (i % SHARDS_A_TURN === SHARDS_A_TURN - 1) await new Promise<void>((resolve) => setImmediate(resolve))
       for (const [key, value] of shard.entries()) {
         const view = new DataView(value.buffer, value.byteOffset, value.byteLength)
-        const source = view.getUint16(flow.offset.sourceEndpoint, true)
-        const destination = view.getUint16(flow.offset.destinationEndpoint, true)
-        if (!endpoints.has(source) && !endpoints.has(destination)) continue
+        const ends = [
+          [flow.offset.sourceHopKind, flow.offset.sourceHop],
+          [flow.offset.destinationHopKind, flow.offset.destinationHop],
+        ] as const
+        if (
+          !ends.some(
+            ([kind, hop]) => view.getUint8(kind) === HopKind.local && interfaces.has(view.getUint32(hop, true)),
+          )
+        )
+          continue
         view.setUint32(flow.offset.expires, past, true)
         try {
           shard.update(key.slice(), value.slice(), "exist")

@@ -7,7 +7,7 @@ import { type LoadedObject, loadObject } from "../../kernel/bpf/object.ts"
 import type { Program } from "../../kernel/bpf/program.ts"
 import { rcuGrace } from "../../kernel/grace.ts"
 import type { NamespaceHandle } from "../../kernel/namespace.ts"
-import type { Capabilities, Change, Need, NodeState, Plane, PlaneReading } from "../plane.ts"
+import type { Capabilities, Change, Forwarding, Need, NodeState, Plane, PlaneReading } from "../plane.ts"
 import { AddressTables, readAddresses, readPrefixes } from "./addresses.ts"
 import { Attacher, type Entrances, isLinkPin } from "./attach.ts"
 import { checkBudget, needsOf } from "./budget.ts"
@@ -170,7 +170,11 @@ export class EbpfPlane implements Plane {
 
   /** Need and budget of every table for `next`, as `apply` checks them. */
   needs(next: NodeState): Need[] {
-    const leaving = this.#addresses.leaving(next, undefined)
+    return this.#needs(next, undefined)
+  }
+
+  #needs(next: NodeState, previous: NodeState | undefined): Need[] {
+    const leaving = this.#addresses.leaving(next, previous)
     const counts = { addresses: leaving.addresses.length, prefixes: leaving.prefixes.length }
     return needsOf(next, counts, this.#options.entries ?? {})
   }
@@ -183,7 +187,7 @@ export class EbpfPlane implements Plane {
       this.#endpoints.reload()
     }
     if (previous === undefined) for (const side of this.#sides) side.distrust()
-    checkBudget(this.needs(next))
+    checkBudget(this.#needs(next, previous))
     await this.#grace
     const side = other(this.#tables.liveSide)
     const { compiled } = next
@@ -207,14 +211,22 @@ export class EbpfPlane implements Plane {
     return generation
   }
 
-  async read(): Promise<PlaneReading> {
+  /**
+   * What the kernel holds. After a restart it knows numbers only: `forwarding` gives local endpoints their names back by
+   * their interfaces, and nodes by their numbers, so that a compiler can go on with the same numbers.
+   */
+  async read(forwarding?: Forwarding): Promise<PlaneReading> {
     this.#endpoints.reload()
     const held = {
       addresses: readAddresses(this.map("addrs")),
       prefixes: readPrefixes(this.map("prefixes")),
       ports: this.#endpoints.ports,
     }
-    return readState(this.#tables, held, this.#names ?? nobody)
+    return readState(
+      this.#tables,
+      held,
+      this.#names ?? (forwarding ? namesByInterface(forwarding, held.ports) : nobody),
+    )
   }
 
   /** Detaches everything and removes the pins; the kernel frees the rest when this instance closes. */
@@ -232,9 +244,9 @@ export class EbpfPlane implements Plane {
     return this.#flows.records()
   }
 
-  /** Ends the flows of an endpoint by its number, before its address is given to another. */
-  async endFlowsOf(endpoints: ReadonlySet<number>): Promise<number> {
-    return this.#flows.endFlowsOf(endpoints, this.sweep().jiffies)
+  /** Ends the flows of the pods behind these interfaces, before their addresses are given to others. */
+  async endFlowsOf(interfaces: ReadonlySet<number>): Promise<number> {
+    return this.#flows.endFlowsOf(interfaces, this.sweep().jiffies)
   }
 
   drops(): Map<string, DropCount> {
@@ -308,6 +320,23 @@ const nobody: NamesOfNumbers = {
   sandboxes: new Map(),
   owners: new Map(),
   self: "",
+}
+
+function namesByInterface(
+  forwarding: Forwarding,
+  ports: ReadonlyMap<number, { readonly ifindex: number }>,
+): NamesOfNumbers {
+  const byIfindex = new Map([...forwarding.ports].map(([name, port]) => [port.ifindex, { name, port }]))
+  const endpoints = new Map<number, string>()
+  const sandboxes = new Map<number, string>()
+  for (const [number, { ifindex }] of ports) {
+    const found = byIfindex.get(ifindex)
+    if (!found) continue
+    endpoints.set(number, found.name)
+    sandboxes.set(number, found.port.sandbox)
+  }
+  const nodes = new Map([...forwarding.peers].map(([name, peer]) => [peer.number, name]))
+  return { endpoints, sandboxes, nodes, owners: new Map(), self: forwarding.self.name }
 }
 
 function namesOf({ compiled, forwarding }: NodeState): NamesOfNumbers {
