@@ -119,6 +119,8 @@ export function awaitMethod(node: RunningNode): AgentService["await"] {
   return async (request, context) => {
     const end = node.now() + (request.timeoutMs === 0 ? 10_000 : request.timeoutMs)
     const reached = (): boolean => node.digests.reached(request.digest, node.committer.enforced?.digest ?? "")
+    // A state that comes again was reached once before: what the writer has just written must be read before that counts.
+    if (node.committer.enforced?.digest !== request.digest) await node.source.scan()
     for (let first = true; !reached() && node.now() < end && !context.signal.aborted; first = false) {
       const changed = commitOrPause(node, first ? 5 : Math.min(250, end - node.now()))
       // Notifications of the directory may come late or get lost: the writer has written before it asked.
