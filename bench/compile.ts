@@ -177,6 +177,12 @@ function bench(size: Size, runs: number): Record<string, unknown> {
     const policies = sharded(cluster.policies).with(new Map([[policyKey(policy), policy]]))
     return changed({ policies })
   })
+  // A policy that selects every endpoint comes and goes: all sets are made anew.
+  const wide = measure(Math.min(runs, 50), (i) => {
+    const policy: Policy = { ...policyOf(size, 1, 2_000 + i), name: "wide", subject: { kind: "is", what: "endpoint" } }
+    const policies = sharded(cluster.policies).with(new Map([[policyKey(policy), i % 2 === 0 ? policy : undefined]]))
+    return changed({ policies })
+  })
   const pod = (local: boolean, version: (i: number) => string): Figures =>
     measure(runs, (i) => {
       const step = Math.floor(size.endpoints / size.local)
@@ -199,6 +205,7 @@ function bench(size: Size, runs: number): Record<string, unknown> {
     wholeFirstMs: whole.max,
     nothing,
     onePolicy,
+    wide,
     remotePod,
     newLabels,
     localPod,

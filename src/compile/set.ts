@@ -46,6 +46,8 @@ export class SetBuilder {
   #default: RowUse | undefined
   #cells = new Uint16Array(0)
   #published: PolicySet | undefined
+  /** Features of its peers, which stay while it looks at them. */
+  #peerFeatures = new Set<number>()
 
   constructor(
     key: string,
@@ -70,6 +72,7 @@ export class SetBuilder {
 
   /** Makes all cells, for classes below `capacity`. */
   fill(classes: ReadonlySet<PeerClass>, capacity: number): void {
+    for (const peer of this.peers) this.#peerFeatures.add(peer.yes).add(peer.maybe)
     this.#default = this.#use("", [])
     this.#cells = new Uint16Array(capacity).fill(this.#default.row)
     this.#published = undefined
@@ -127,8 +130,7 @@ export class SetBuilder {
   #seesFeature(feature: number): boolean {
     if (feature === SIX) return this.split
     if (feature === SOCKET) return this.direction === "ingress"
-    const peer = this.#features.peerOf.get(feature)
-    if (peer !== undefined) return this.peers.has(peer)
+    if (this.#peerFeatures.has(feature)) return true
     const name = this.#features.nameFeatures.get(feature)
     return name !== undefined && this.names.has(name.name)
   }
