@@ -72,10 +72,21 @@ export function readSnapshot(runDir: string): Snapshot | undefined {
   }
 }
 
+/** Clusters hold maps of several makes. */
+function isMap(value: unknown): value is ReadonlyMap<unknown, unknown> {
+  return (
+    typeof value === "object" &&
+    value !== null &&
+    "get" in value &&
+    "entries" in value &&
+    typeof value.entries === "function"
+  )
+}
+
 /** JSON, with maps, bytes and infinities marked. */
 export function encodeSnapshot(snapshot: Snapshot): string {
   return JSON.stringify({ form: FORM, snapshot }, (_key, value: unknown) => {
-    if (value instanceof Map) return { $map: [...value] }
+    if (isMap(value)) return { $map: [...value.entries()] }
     if (value instanceof Uint8Array) return { $bytes: Buffer.from(value).toString("hex") }
     if (value === Number.POSITIVE_INFINITY) return { $number: "Infinity" }
     return value

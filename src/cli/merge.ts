@@ -9,13 +9,15 @@ export interface Timed {
  */
 export class Merger<T extends Timed> {
   readonly #emit: (item: T) => void
+  readonly #compare: (a: T, b: T) => number
   readonly #holdMs: number
   readonly #now: () => number
   #held: { readonly item: T; readonly due: number }[] = []
   #timer: NodeJS.Timeout | undefined
 
-  constructor(emit: (item: T) => void, holdMs: number, now: () => number) {
+  constructor(emit: (item: T) => void, compare: (a: T, b: T) => number, holdMs: number, now: () => number) {
     this.#emit = emit
+    this.#compare = compare
     this.#holdMs = holdMs
     this.#now = now
   }
@@ -48,10 +50,6 @@ export class Merger<T extends Timed> {
   #release(goes: (one: { readonly item: T; readonly due: number }) => boolean): void {
     const out = this.#held.filter(goes)
     this.#held = this.#held.filter((one) => !goes(one))
-    for (const one of out.sort((a, b) =>
-      a.item.timeNs < b.item.timeNs ? -1 : a.item.timeNs > b.item.timeNs ? 1 : 0,
-    )) {
-      this.#emit(one.item)
-    }
+    for (const one of out.sort((a, b) => this.#compare(a.item, b.item))) this.#emit(one.item)
   }
 }

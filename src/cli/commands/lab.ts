@@ -180,7 +180,12 @@ function registerExec(group: Command, session: Session): void {
       const { labExec } = await import("../../lab/manage.ts")
       const command = words[0] === "--" ? words.slice(1) : words
       if (command.length === 0) {
-        throw new Failure("usage", `Cannot run in ${place}`, "no command is given", `heddle lab exec ${place} -- ip addr`)
+        throw new Failure(
+          "usage",
+          `Cannot run in ${place}`,
+          "no command is given",
+          `heddle lab exec ${place} -- ip addr`,
+        )
       }
       session.exitCode = await labExec(await labName(options), place, command)
     })

@@ -92,12 +92,19 @@ async function observe(io: Io, options: Options): Promise<void> {
     const answered = await askAll(targets, (target) => collect(io, target, request))
     const flows = answersOf(io, answered)
       .flatMap(({ answer }) => answer)
-      .sort((a, b) => (a.timeNs < b.timeNs ? -1 : a.timeNs > b.timeNs ? 1 : 0))
+      .sort(compareFlows)
     for (const flow of last === 0 ? flows : flows.slice(-last)) write.flow(flow)
     if (flows.length === 0 && format === "table")
       io.err("no flows kept that match; heddle observe --follow waits for new ones\n")
   }
   write.end()
+}
+
+/** By time; the kernel's clock ticks every few ms, and of one tick the end that sent goes first. */
+function compareFlows(a: Flow, b: Flow): number {
+  if (a.timeNs !== b.timeNs) return a.timeNs < b.timeNs ? -1 : 1
+  const arrived = (flow: Flow): number => (flow.egress === undefined && flow.hook !== "pod" ? 1 : 0)
+  return arrived(a) - arrived(b)
 }
 
 type Request = Parameters<ReturnType<typeof clientOf>["observe"]>[0]
@@ -117,7 +124,7 @@ async function followAll(
   request: Request,
   write: (flow: Flow) => void,
 ): Promise<void> {
-  const merger = new Merger<Flow>(write, HOLD_MS, io.now)
+  const merger = new Merger<Flow>(write, compareFlows, HOLD_MS, io.now)
   const answered = await askAll(targets, async (target) => {
     for await (const { response } of clientOf(target).observe(request, io.interrupted)) {
       if (response.case === "flow") merger.add(response.value)
