@@ -119,14 +119,18 @@ export class Lab {
    */
   async apply(state: LabState): Promise<void> {
     const leaving = [...this.#pods.values()].filter((pod) => !keepsPod(pod, state.pods.get(podKey(pod)), state))
-    const gone = [...this.#nodes.values()].filter((node) => changesNode(node, state.nodes.get(node.name)))
+    const gone = [...this.#nodes.values()].filter((node) => mustBeNew(node, state.nodes.get(node.name)))
     await this.#removePods([...new Set([...leaving, ...this.#podsOn(gone)])], new Set(gone.map((node) => node.name)))
     for (const node of gone) await this.#removeNode(node)
 
     const fresh = [...state.nodes.values()].filter((node) => !this.#nodes.has(node.name))
     if (fresh.length > 0) this.#progress(`starting ${fresh.length === 1 ? "a node" : `${fresh.length} nodes`}`)
     for (const node of fresh) this.#addNode(node)
-    for (const node of state.nodes.values()) this.#nodes.set(node.name, { ...this.#nodes.get(node.name), ...node })
+    for (const node of state.nodes.values()) {
+      const known = this.#nodes.get(node.name)
+      if (known !== undefined && !sameAddresses(known.addresses, node.addresses)) this.#underlay.changeNode(node)
+      this.#nodes.set(node.name, { ...known, ...node })
+    }
 
     const arriving = [...state.pods.values()].filter((pod) => !this.#pods.has(podKey(pod)))
     for (const pod of state.pods.values()) {
@@ -323,9 +327,13 @@ function keepsPod(pod: PodRecord, next: LabPod | undefined, state: LabState): bo
   return next.addresses.length === 0 ? !pod.stated : sameAddresses(pod.addresses, next.addresses)
 }
 
-/** A node that the state does not name stays idle for a later one. */
-function changesNode(node: LabNode, next: LabNode | undefined): boolean {
-  return next !== undefined && !sameAddresses(node.addresses, next.addresses)
+/**
+ * Whether a node must be made anew: its agent chose the overlay's family by its first address when it started. A node that the
+ * state does not name stays idle for a later one.
+ */
+function mustBeNew(node: LabNode, next: LabNode | undefined): boolean {
+  const [before, now] = [node.addresses[0], next?.addresses[0]]
+  return before !== undefined && now !== undefined && familyOf(before) !== familyOf(now)
 }
 
 function sameAddresses(a: readonly Address[], b: readonly Address[]): boolean {

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto"
 import { mkdirSync, writeFileSync } from "node:fs"
 import {
   createNamespace,
@@ -89,11 +90,30 @@ export class Underlay {
       }
       for (const other of this.#nodes.values()) addHosts(netlink, ifindex, other.addresses)
     })
-    for (const place of [
-      this.#paths.outside,
-      ...[...this.#nodes.keys()].map((name) => this.#paths.nodeNamespace(name)),
-    ]) {
+    for (const place of this.#placesBeside(node.name)) {
       withNetlink(place, (netlink) => addHosts(netlink, indexOf(netlink, "eth0"), node.addresses))
+    }
+    this.#nodes.set(node.name, node)
+  }
+
+  /** Gives a node these addresses instead of those it has, and the others the ways to them. */
+  changeNode(node: UnderlayNode): void {
+    const before = this.#nodes.get(node.name)
+    if (before === undefined) return
+    const { added, removed } = difference(before.addresses, node.addresses, (address) => address)
+    withNetlink(this.#paths.nodeNamespace(node.name), (netlink) => {
+      const ifindex = indexOf(netlink, "eth0")
+      for (const address of removed) netlink.deleteAddress({ ifindex, address, prefixLength: bits(address) })
+      for (const address of added) {
+        netlink.addAddress({ ifindex, address, prefixLength: bits(address), noDad: true })
+      }
+    })
+    for (const place of this.#placesBeside(node.name)) {
+      withNetlink(place, (netlink) => {
+        const ifindex = indexOf(netlink, "eth0")
+        for (const address of removed) netlink.deleteRoute({ destination: hostPrefix(address), ifindex })
+        addHosts(netlink, ifindex, added)
+      })
     }
     this.#nodes.set(node.name, node)
   }
@@ -103,10 +123,7 @@ export class Underlay {
     const node = this.#nodes.get(name)
     if (node === undefined) return
     this.#nodes.delete(name)
-    for (const place of [
-      this.#paths.outside,
-      ...[...this.#nodes.keys()].map((other) => this.#paths.nodeNamespace(other)),
-    ]) {
+    for (const place of this.#placesBeside(name)) {
       withNetlink(place, (netlink) => {
         const ifindex = indexOf(netlink, "eth0")
         for (const address of node.addresses) netlink.deleteRoute({ destination: hostPrefix(address), ifindex })
@@ -140,13 +157,20 @@ export class Underlay {
     this.#routes = routes
   }
 
+  /** Namespaces of the hosts outside and of all nodes but that one. */
+  #placesBeside(node: string): string[] {
+    const others = [...this.#nodes.keys()].filter((name) => name !== node)
+    return [this.#paths.outside, ...others.map((name) => this.#paths.nodeNamespace(name))]
+  }
+
   /** A veth between the bridge and `eth0` of the namespace at `path`. */
   #plug(port: string, path: string): void {
     const there = openNamespace(path)
     try {
       quiet(there)
       withNetlink(this.#paths.underlay, (netlink) => {
-        netlink.addVeth({ name: port, peer: { name: "eth0", namespace: there } })
+        // The same name has the same address each time: what neighbours learnt of a node that is made anew stays true.
+        netlink.addVeth({ name: port, peer: { name: "eth0", namespace: there, mac: macOf(port) } })
         netlink.setLink(indexOf(netlink, port), { up: true, master: indexOf(netlink, "wire") })
       })
     } finally {
@@ -199,10 +223,16 @@ function indexOf(netlink: Netlink, name: string): number {
 
 /** Name of a node's port on the bridge: at most 15 characters, the kernel's limit, and different for different nodes. */
 function portName(node: string): string {
-  if (node.length <= 13 && node !== "outside") return `n-${node}`
-  let hash = 0xcbf29ce484222325n
-  for (const byte of Buffer.from(node)) hash = BigInt.asUintN(64, (hash ^ BigInt(byte)) * 0x100000001b3n)
-  return `n-${hash.toString(36).padStart(13, "0").slice(-13)}`
+  return node.length <= 13 ? `n-${node}` : `n-${digest(node).toString("hex").slice(0, 13)}`
+}
+
+/** A locally administered address (IEEE 802, second bit of the first byte). */
+function macOf(name: string): Uint8Array {
+  return Uint8Array.of(0x02, 0x68, 0x6c, ...digest(name).subarray(0, 3))
+}
+
+function digest(text: string): Buffer {
+  return createHash("sha256").update(text).digest()
 }
 
 function bits(address: Address): number {
