@@ -7,6 +7,7 @@ import { ruleIdText, type Verdict } from "../model/verdict.ts"
 import { compile } from "./compile.ts"
 import type { Compiled } from "./compiled.ts"
 import { evaluate } from "./evaluate.ts"
+import { explain } from "./explain.ts"
 import { judge } from "./judge.ts"
 
 const SEED = 20_261_121
@@ -80,4 +81,29 @@ test("the compiled tables judge every packet as the evaluator does", () => {
     "staged allow",
     "staged deny",
   ])
+})
+
+test("an explanation ends where the evaluator decides", () => {
+  fc.assert(
+    fc.property(
+      arbitrary.cluster,
+      fc.array(arbitrary.question, { minLength: 3, maxLength: 3 }),
+      (cluster, questions) => {
+        for (const packet of arbitrary.packetsOf(questions)) {
+          const explained = explain(cluster, packet)
+          const expected = evaluate(cluster, packet)
+          for (const direction of ["ingress", "egress"] as const) {
+            const { verdict, steps, nearMisses } = explained[direction]
+            expect(show(verdict)).toBe(show(expected[direction]))
+            if (verdict.action === "allow") expect(nearMisses).toEqual([])
+            if (verdict.by.kind === "rule" && !packet.fromNodeSocket) {
+              expect(steps.at(-1)?.text.startsWith(ruleIdText(verdict.by))).toBe(true)
+            }
+            if (verdict.by.kind === "defaultDeny") expect(steps.at(-1)?.origin).toEqual(verdict.by.origin)
+          }
+        }
+      },
+    ),
+    { seed: SEED, numRuns: 100 },
+  )
 })

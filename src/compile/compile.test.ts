@@ -217,3 +217,13 @@ describe("an update", () => {
     )
   })
 })
+
+test("policies that come and go leave nothing behind but a bounded memory of verdicts", () => {
+  const compiler = new Compiler("n1")
+  const pods = [endpoint("a", "10.0.0.1")]
+  let longest = 0
+  for (let i = 0; i < 20_000; i++) {
+    longest = compiler.update(clusterOf(pods, [policy(`p${i}`, [])])).verdicts.length
+  }
+  expect(longest).toBeLessThan(17_000)
+})

@@ -115,9 +115,9 @@ export class Core {
     this.#classes = new Classes(limits.classes)
     this.#slots = new Slots(this.#classes, this.#features)
     const ends = (direction: Direction): Ends => ({
-      noPolicy: this.#verdicts.cause({ kind: "noPolicy", direction }),
-      unknownPeer: this.#verdicts.cause({ kind: "unknownPeer", direction }),
-      nodeToOwnPod: this.#verdicts.cause({ kind: "nodeToOwnPod", direction }),
+      noPolicy: this.#verdicts.hold({ kind: "noPolicy", direction }),
+      unknownPeer: this.#verdicts.hold({ kind: "unknownPeer", direction }),
+      nodeToOwnPod: this.#verdicts.hold({ kind: "nodeToOwnPod", direction }),
     })
     this.#ends = { ingress: ends("ingress"), egress: ends("egress") }
   }

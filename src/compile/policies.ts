@@ -139,7 +139,9 @@ export class Policies {
   release(entry: PolicyEntry): void {
     if (entry.policy.mode !== "enforced") this.stagedCount--
     if (entry.addressed) this.addressedCount--
+    for (const side of [entry.ingress, entry.egress]) if (side !== undefined) this.#verdicts.letGo(side.deny)
     for (const rule of [...(entry.ingress?.rules ?? []), ...(entry.egress?.rules ?? [])]) {
+      this.#verdicts.letGo(rule.cause)
       if (--rule.uses === 0) this.#rules.delete(rule.key)
       if (--rule.peer.rules === 0) this.#peers.delete(rule.peer.resolved.key)
     }
@@ -161,7 +163,7 @@ export class Policies {
         index: rule.index,
         origin: rule.origin,
       }
-      const cause = this.#verdicts.cause(id)
+      const cause = this.#verdicts.hold(id)
       const key = `${cause.code} ${rule.action} ${peer.key} ${local?.key ?? ""} ${JSON.stringify(rule.l4)}`
       let entry = this.#rules.get(key)
       if (entry === undefined) {
@@ -188,7 +190,7 @@ export class Policies {
       entry.peer.rules++
       rules.push(entry)
     }
-    const deny = this.#verdicts.cause({ kind: "defaultDeny", tier, policy: named, direction, origin: policy.origin })
+    const deny = this.#verdicts.hold({ kind: "defaultDeny", tier, policy: named, direction, origin: policy.origin })
     return { isolates: side.isolates, rules, deny }
   }
 

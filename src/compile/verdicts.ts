@@ -5,8 +5,11 @@ import { type OutcomeAction, packOutcome } from "./compiled.ts"
 export interface Cause {
   readonly code: number
   id: RuleId
+  readonly key: string
   /** Ids of verdicts that name it. */
   readonly verdicts: Set<number>
+  /** Rules and policies in force that stand behind it. */
+  holders: number
 }
 
 export interface Decision {
@@ -21,6 +24,7 @@ const KEPT_OUT_OF_USE = 16_384
 /** Verdicts by number. Equal ones have one id for as long as anything uses them, and well beyond. */
 export class Verdicts {
   #causes = new Map<string, Cause>()
+  #nextCode = 1
   #ids = new Map<string, number>()
   #verdicts: (Verdict | undefined)[] = [undefined]
   #keys: string[] = [""]
@@ -34,7 +38,7 @@ export class Verdicts {
     const key = JSON.stringify("origin" in id ? { ...id, origin: undefined } : id)
     const known = this.#causes.get(key)
     if (known === undefined) {
-      const cause: Cause = { code: this.#causes.size + 1, id, verdicts: new Set() }
+      const cause: Cause = { code: this.#nextCode++, id, key, verdicts: new Set(), holders: 0 }
       this.#causes.set(key, cause)
       return cause
     }
@@ -43,6 +47,22 @@ export class Verdicts {
       for (const verdict of known.verdicts) this.#refresh(verdict)
     }
     return known
+  }
+
+  /** The cause, to be given back with `letGo`. */
+  hold(id: RuleId): Cause {
+    const cause = this.cause(id)
+    cause.holders++
+    return cause
+  }
+
+  letGo(cause: Cause): void {
+    cause.holders--
+    this.#forgetCause(cause)
+  }
+
+  #forgetCause(cause: Cause): void {
+    if (cause.holders <= 0 && cause.verdicts.size === 0) this.#causes.delete(cause.key)
   }
 
   /** The packed outcome of a decision, and of a staged one if that differs in action or rule. */
@@ -69,6 +89,7 @@ export class Verdicts {
   /** All uses are void: their rows are built anew. */
   restart(): void {
     this.#uses.fill(0)
+    for (const cause of this.#causes.values()) cause.holders = 0
     this.#outOfUse = [...this.#parts.keys()]
   }
 
@@ -118,8 +139,10 @@ export class Verdicts {
     for (const id of old) {
       const parts = this.#parts.get(id)
       if (parts === undefined || (this.#uses[id] ?? 0) > 0 || later.has(id)) continue
-      parts.decision.by.verdicts.delete(id)
-      parts.staged?.by.verdicts.delete(id)
+      for (const cause of [parts.decision.by, parts.staged?.by]) {
+        cause?.verdicts.delete(id)
+        if (cause !== undefined) this.#forgetCause(cause)
+      }
       this.#parts.delete(id)
       this.#ids.delete(this.#keys[id] ?? "")
       this.#verdicts[id] = undefined

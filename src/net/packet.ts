@@ -365,8 +365,6 @@ export function solicitedNode(target: Address): Address {
   return `ff02::1:ff${(bytes[13] ?? 0).toString(16).padStart(2, "0")}:${low.toString(16)}` as Address
 }
 
-export const VXLAN_PORT = 4_789
-
 /** VXLAN header (RFC 7348, 5) before an inner frame; goes into `udp`. */
 export function vxlan(vni: number, frame: Uint8Array): Uint8Array {
   return concat(Uint8Array.of(8, 0, 0, 0, (vni >> 16) & 0xff, (vni >> 8) & 0xff, vni & 0xff, 0), frame)
