@@ -254,7 +254,7 @@ export const structs: Readonly<Record<string, Struct>> = {
     doc: "What an endpoint enforces in one direction. Index: side * 2 * MAX_ENDPOINTS + endpoint * 2 + direction (0 ingress, 1 egress).",
     fields: {
       base: ["u32", "index of the set's first cell, within its side"],
-      valid: ["u32", "0: not live yet, drop"],
+      count: ["u32", "cells: one more than the highest class that the set answers; 0: not live yet, drop"],
     },
   },
   row: {

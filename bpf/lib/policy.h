@@ -71,10 +71,10 @@ __noinline __u64 judge_end(__u32 side, __u32 end, __u32 peer, __u64 keys)
 	struct set_entry *set = end < 2 * MAX_ENDPOINTS ? bpf_map_lookup_elem(&sets, &index) : NULL;
 	__u32 class, row, outcome;
 
-	if (!set || !set->valid || !peer || peer >= MAX_SLOTS)
+	if (!set || !set->count || !peer || peer >= MAX_SLOTS)
 		return REASON_NOT_READY;
 	class = packed16(&classes, side * MAX_SLOTS + peer);
-	if (!class || set->base + class >= MAX_CELLS)
+	if (!class || class >= set->count || set->base + class >= MAX_CELLS)
 		return REASON_NOT_READY;
 	row = packed16(&cells, side * MAX_CELLS + set->base + class);
 	if (!row)

@@ -82,7 +82,7 @@ export class AddressTables {
   /** Forgets what was written and looks at what is there. */
   reload(): void {
     this.#addresses = readAddresses(this.#maps.addrs)
-    this.#prefixes = readPrefixes(this.#maps.prefixes)
+    this.#prefixes = readPrefixes(this.#maps.prefixes, (key) => this.#maps.prefixes.delete(key))
     this.#trie = !this.#maps.trie.keys().next().done
     const { outside4, outside6 } = this.#tables.live
     const side = this.#tables.liveSide
@@ -302,11 +302,15 @@ export function prefixKeyOf(prefix: Prefix): Uint8Array {
   })
 }
 
-export function prefixFromKey(bytes: Uint8Array, four: boolean): Prefix {
+/** The block of a key; undefined when no block has that key. */
+export function prefixFromKey(bytes: Uint8Array, four: boolean): Prefix | undefined {
   const { length, address } = prefixKey.decode(bytes)
+  const base = addressFromBytes(address)
   // ::ffff:0:0/96 and longer are IPv4 blocks; no IPv6 block reaches there, since mapped addresses are never IPv6.
-  if (four) return prefixOf(addressFromBytes(address), length - 96)
-  return prefixOf(addressFromBytes(address), length)
+  const own = four ? length - 96 : length
+  if (own < 0 || own > (four ? 32 : 128) || (familyOf(base) === 4) !== four) return undefined
+  const prefix = prefixOf(base, own)
+  return prefixBase(prefix) === base ? prefix : undefined
 }
 
 export function readAddresses(map: BpfMap): Map<Address, AddressValue> {
@@ -315,11 +319,14 @@ export function readAddresses(map: BpfMap): Map<Address, AddressValue> {
   return found
 }
 
-export function readPrefixes(map: BpfMap): Map<Prefix, PrefixValue> {
+/** `onForeign` is told keys that are no block and so were not written here. */
+export function readPrefixes(map: BpfMap, onForeign: (key: Uint8Array) => void = () => {}): Map<Prefix, PrefixValue> {
   const found = new Map<Prefix, PrefixValue>()
   for (const [key, bytes] of map.entries()) {
     const value = prefixValue.decode(bytes)
-    found.set(prefixFromKey(key, (value.flags & AddressFlag.four) !== 0), value)
+    const prefix = prefixFromKey(key, (value.flags & AddressFlag.four) !== 0)
+    if (prefix === undefined) onForeign(key.slice())
+    else found.set(prefix, value)
   }
   return found
 }

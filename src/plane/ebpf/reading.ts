@@ -38,30 +38,27 @@ export function readState(tables: Tables, held: Held, names: NamesOfNumbers): Pl
   for (const [prefix, { slot, flags }] of held.prefixes)
     prefixes.set(prefix, { slot, unknown: (flags & AddressFlag.unknown) !== 0 })
 
-  const sets = new Map<number, PolicySet>()
+  const sets = new Map<string, PolicySet>()
   const endpoints = new Map<string, LocalEndpoint>()
-  const bases = liveBases(tables, side)
-  const ends = [...new Set(bases.values())].sort((a, b) => a - b)
-  const setAt = (base: number): PolicySet => {
-    let set = sets.get(base)
-    if (set === undefined) {
-      const next = ends[ends.indexOf(base) + 1] ?? MAX_CELLS
-      const from = side * MAX_CELLS + base
-      const cells = tables.cells.slice(from, side * MAX_CELLS + Math.min(next, base + 65_536))
-      set = { cells: trimmed(cells) }
-      sets.set(base, set)
-    }
+  const setOf = (end: number): PolicySet | undefined => {
+    const at = (side * 2 * MAX_ENDPOINTS + end) * 2
+    const base = tables.sets[at] ?? 0
+    const count = tables.sets[at + 1] ?? 0
+    if (count === 0) return undefined
+    const key = `${base}+${count}`
+    const set = sets.get(key) ?? { cells: tables.cells.slice(side * MAX_CELLS + base, side * MAX_CELLS + base + count) }
+    sets.set(key, set)
     return set
   }
   for (let number = 1; number < MAX_ENDPOINTS; number++) {
-    const ingress = bases.get(number * 2)
-    const egress = bases.get(number * 2 + 1)
+    const ingress = setOf(number * 2)
+    const egress = setOf(number * 2 + 1)
     if (ingress === undefined || egress === undefined) continue
     endpoints.set(names.endpoints.get(number) ?? `#${number}`, {
       number,
       addresses: owned.get(number) ?? [],
-      ingress: setAt(ingress),
-      egress: setAt(egress),
+      ingress,
+      egress,
     })
   }
   const ports = new Map<number, EndpointPort>()
@@ -93,16 +90,6 @@ function addressEntry(address: Address, value: AddressValue, names: NamesOfNumbe
         ? names.owners.get(address)
         : undefined
   return { slot: value.slot, node, kind, ...(owner === undefined ? {} : { endpoint: owner }) }
-}
-
-/** First cell by endpoint × 2 + direction, of entries that are valid. */
-function liveBases(tables: Tables, side: number): Map<number, number> {
-  const found = new Map<number, number>()
-  for (let i = 0; i < 2 * MAX_ENDPOINTS; i++) {
-    const at = (side * 2 * MAX_ENDPOINTS + i) * 2
-    if (tables.sets[at + 1] !== 0) found.set(i, tables.sets[at] ?? 0)
-  }
-  return found
 }
 
 function readRows(tables: Tables, side: number): Row[] {

@@ -123,10 +123,8 @@ export class SideShadow {
       this.#nextBase += this.#stride
     }
     const at = this.side * MAX_CELLS + base
-    const { length } = set.cells
-    // Cells beyond the set's length mean row 0: drop. Longer ones than the classes in use are never looked up.
-    this.#tables.cells.set(length > this.#stride ? set.cells.subarray(0, this.#stride) : set.cells, at)
-    if (length < this.#stride) this.#tables.cells.fill(0, at + length, at + this.#stride)
+    // Cells beyond the set's length are never looked up, nor those beyond the classes in use.
+    this.#tables.cells.set(set.cells.subarray(0, this.#stride), at)
     return base
   }
 
@@ -134,7 +132,7 @@ export class SideShadow {
     const gone = new Set(this.#endpoints.keys())
     for (const { number, ingress, egress } of compiled.endpoints.values()) {
       gone.delete(number)
-      this.#writeEntry(number, [this.#bases.get(ingress), this.#bases.get(egress)])
+      this.#writeEntry(number, [ingress, egress])
       this.#endpoints.set(number, { ingress, egress })
     }
     for (const number of gone) {
@@ -143,11 +141,13 @@ export class SideShadow {
     }
   }
 
-  #writeEntry(endpoint: number, bases: readonly (number | undefined)[]): void {
+  #writeEntry(endpoint: number, sets: readonly (PolicySet | undefined)[]): void {
     const at = (this.side * 2 * MAX_ENDPOINTS + endpoint * 2) * 2
-    bases.forEach((base, direction) => {
+    sets.forEach((set, direction) => {
+      const base = set && this.#bases.get(set)
       this.#tables.sets[at + direction * 2] = base ?? 0
-      this.#tables.sets[at + direction * 2 + 1] = base === undefined ? 0 : 1
+      this.#tables.sets[at + direction * 2 + 1] =
+        base === undefined ? 0 : Math.min(set?.cells.length ?? 0, this.#stride)
     })
   }
 }

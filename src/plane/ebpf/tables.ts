@@ -15,7 +15,7 @@ export class Tables {
   readonly classes: Uint16Array
   /** u16 by side × MAX_CELLS + base + class. */
   readonly cells: Uint16Array
-  /** Pairs base, valid by side × 2 × MAX_ENDPOINTS + endpoint × 2 + direction. */
+  /** Pairs base, count by side × 2 × MAX_ENDPOINTS + endpoint × 2 + direction. */
   readonly sets: Uint32Array
   /** Pairs offset, count by side × MAX_ROWS + row. */
   readonly rows: Uint32Array
