@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process"
 import { readdirSync, readFileSync } from "node:fs"
 import { join, relative } from "node:path"
+import { createInterface } from "node:readline"
 import { setTimeout as sleep } from "node:timers/promises"
 import type { Cluster } from "../../model/cluster.ts"
 import { parseAddress } from "../../net/address.ts"
@@ -17,7 +18,7 @@ import { Reactor } from "../reactor.ts"
 import type { PodRecord } from "../record.ts"
 import { OUTSIDE, podIdentity } from "../stations.ts"
 import { type Matrix, type Party, reachability, type Service } from "./matrix.ts"
-import { matrixText, type Paint, painter, tableText } from "./text.ts"
+import { foldLine, matrixText, type Paint, painter, tableText } from "./text.ts"
 
 export interface DemoOptions {
   readonly out: (text: string) => void
@@ -30,6 +31,8 @@ const NAME = "demo"
 /** The card network of the example, and the machine there that its policy excludes. */
 const cards = parseAddress("203.0.113.10")
 const stolen = parseAddress("203.0.113.66")
+/** Columns that every line of the demo fits in. */
+const WIDTH = 100
 /** How long flows are shown, in ms. */
 const WATCH_MS = 4_000
 
@@ -82,9 +85,9 @@ export async function demo(options: DemoOptions): Promise<number> {
       out(matrixText(matrix, paint))
       out(summaryText(matrix, performance.now() - started, paint))
       title("Connections as they are judged")
-      await watch(out, paint, prober, shop)
+      await watch(options, paint, prober, shop)
       title("Why not?")
-      await command(out, paint, ["why", "shop/web-0", "data/database-0", "--port", "5432/TCP", "--lab", NAME])
+      await command(options, paint, ["why", "shop/web-0", "data/database-0", "--port", "5432/TCP", "--lab", NAME])
       out(goOn(lab, paint))
       return matrix.wrong.length === 0 ? 0 : 1
     } finally {
@@ -225,8 +228,8 @@ const traffic: readonly (readonly [from: string, to: string, port: number, expec
 ]
 
 /** Shows what `heddle observe` prints while the shop is used. */
-async function watch(out: (text: string) => void, paint: Paint, prober: Prober, shop: Shop): Promise<void> {
-  const child = start(out, paint, ["observe", "--follow", "--lab", NAME])
+async function watch(options: DemoOptions, paint: Paint, prober: Prober, shop: Shop): Promise<void> {
+  const child = start(options, paint, ["observe", "--follow", "--protocol", "tcp", "--lab", NAME], 16)
   const ended = exit(child)
   // The command must be there before what it shall show.
   await Promise.race([sleep(1_200), ended])
@@ -251,31 +254,40 @@ async function watch(out: (text: string) => void, paint: Paint, prober: Prober, 
 }
 
 /** Runs a heddle command as a person would, its name before its output. */
-async function command(out: (text: string) => void, paint: Paint, words: readonly string[]): Promise<void> {
-  await exit(start(out, paint, words))
+async function command(options: DemoOptions, paint: Paint, words: readonly string[]): Promise<void> {
+  await exit(start(options, paint, words, 10))
 }
 
-function start(out: (text: string) => void, paint: Paint, words: readonly string[]): ChildProcess {
-  out(`  ${paint("cyan", `$ heddle ${words.join(" ")}`)}\n`)
+/** What a command prints is folded to the demo's width: on a terminal people read it beside the rest. */
+function start(options: DemoOptions, paint: Paint, words: readonly string[], indent: number): ChildProcess {
+  options.out(`  ${paint("cyan", `$ heddle ${words.join(" ")}`)}\n`)
   const [program = "", ...rest] = heddleCommand()
-  return spawn(program, [...rest, ...words], { stdio: ["ignore", "inherit", "inherit"] })
+  const child = spawn(program, [...rest, ...words], {
+    stdio: ["ignore", "pipe", "inherit"],
+    env: { ...process.env, ...(options.colour ? { FORCE_COLOR: "1" } : {}) },
+  })
+  createInterface({ input: child.stdout }).on("line", (line) =>
+    options.out(`${foldLine(`  ${line}`, WIDTH, indent)}\n`),
+  )
+  return child
 }
 
 function exit(child: ChildProcess): Promise<void> {
   return new Promise((resolve) => {
     child.once("error", () => resolve())
-    child.once("exit", () => resolve())
+    // "close" comes when its output has been read to the end.
+    child.once("close", () => resolve())
   })
 }
 
 function goOn(lab: Lab, paint: Paint): string {
   const payments = lab.pods.get("bank/payments-0")?.addresses[0] ?? "ADDRESS"
   const lines: readonly (readonly [string, string])[] = [
-    [`bin/heddle lab exec shop/cart-0 -- curl -s http://${payments}:8443`, "ask as a pod: it may"],
-    ["bin/heddle observe --follow --verdict dropped", "what is refused, as it happens"],
-    ["bin/heddle policy show shop/web-0", "every rule that one pod lives under"],
+    [`bin/heddle lab exec shop/cart-0 -- curl -s http://${payments}:8443`, "ask as a pod"],
+    ["bin/heddle observe --follow --verdict dropped", "what is refused"],
+    ["bin/heddle policy show shop/web-0", "the rules of one pod"],
     ["bin/heddle lab status", "nodes and pods"],
-    ["bin/heddle lab down --name demo", "take it all away; nothing stays behind"],
+    ["bin/heddle lab down --name demo", "take it all away"],
   ]
   const width = Math.max(...lines.map(([line]) => line.length))
   const text = lines.map(([line, what]) => `  ${paint("cyan", line.padEnd(width))}  ${paint("dim", what)}\n`).join("")

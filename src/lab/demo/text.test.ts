@@ -1,7 +1,7 @@
 import { expect, test } from "vitest"
 import { parseAddress } from "../../net/address.ts"
 import type { Matrix, Party } from "./matrix.ts"
-import { matrixText, painter } from "./text.ts"
+import { foldLine, matrixText, painter } from "./text.ts"
 
 const party = (name: string): Party => ({ name, netns: name, address: parseAddress("10.0.0.1"), identity: name })
 const [a, b] = [party("x/a"), party("x/long-name")]
@@ -25,4 +25,13 @@ test("a matrix has a row for each who asks and says what was expected and what w
 
 test("a connection that went otherwise than expected shows without colour too", () => {
   expect(matrixText(matrix(false, true), painter(false))).toContain("x/a          · ✓")
+})
+
+test("a long line is broken between words, with what follows set in", () => {
+  expect(foldLine("one two three four", 9, 2)).toBe("one two\n  three\n  four")
+  expect(foldLine("  short", 20, 2)).toBe("  short")
+  expect(foldLine("one two  three four", 12, 2)).toBe("one two\n  three four")
+  // Colour takes no columns, and a word that is too long stays whole.
+  expect(foldLine("\x1b[32mone\x1b[39m two", 7, 0)).toBe("\x1b[32mone\x1b[39m two")
+  expect(foldLine("abcdefghij k", 4, 1)).toBe("abcdefghij\n k")
 })

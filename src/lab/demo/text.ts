@@ -56,3 +56,32 @@ function cellText(cells: readonly Cell[], width: number, paint: Paint): string {
   const colour = wrong !== undefined ? "red" : shown.expected ? "green" : "dim"
   return paint(colour, text) + " ".repeat(Math.max(0, width - 3))
 }
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: the escape character is what is looked for
+const escapes = /\x1b\[[0-9;]*m/g
+
+/**
+ * A line broken so that no part is wider than `width`: before its last column (after two blanks or more) where that is
+ * enough, else between words. What follows begins with `indent` blanks.
+ */
+export function foldLine(line: string, width: number, indent: number): string {
+  if (visible(line) <= width) return line.trimEnd()
+  const [, head = "", column = ""] = /^(.*\S) {2,}(\S.*)$/.exec(line) ?? []
+  if (head !== "" && visible(head) <= width && indent + visible(column) <= width) {
+    return `${head}\n${" ".repeat(indent)}${column}`
+  }
+  const lines: string[] = []
+  let current = ""
+  for (const word of line.match(/\s*\S+/g) ?? []) {
+    if (visible(current + word) <= width || current === "") current += word
+    else {
+      lines.push(current)
+      current = " ".repeat(indent) + word.trimStart()
+    }
+  }
+  return [...lines, current].join("\n")
+}
+
+function visible(text: string): number {
+  return [...text.replace(escapes, "")].length
+}
