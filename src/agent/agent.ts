@@ -16,6 +16,7 @@ import { AcceptanceMemory } from "../source/acceptance.ts"
 import { CniServer } from "../source/cni/server.ts"
 import { type DirectoryChange, DirectorySource } from "../source/directory/directory.ts"
 import { ObjectStore } from "../source/objects.ts"
+import { readEarlier } from "./adopt.ts"
 import { Committer, type Desired, type Enforced } from "./commit.ts"
 import type { Configuration } from "./configuration.ts"
 import { DigestHistory, type RunningNode } from "./node.ts"
@@ -86,7 +87,9 @@ export class Agent {
       isHooked: (ifindex) => parts.isHooked(ifindex),
       onChange: () => this.#committer.commit(),
     })
-    this.#compiler = new Compiler(node)
+    const earlier = readEarlier(runDir)
+    if (earlier.names !== undefined) this.#names.learn(earlier.names)
+    this.#compiler = new Compiler(node, earlier.numbers === undefined ? {} : { adopt: earlier.numbers })
     this.#flows = new FlowStore({
       texts: flowTexts,
       segments: Math.max(2, Math.ceil(configuration.flowsKept / 16_384)),

@@ -82,10 +82,10 @@ export function statusText(io: Pick<Io, "colour" | "now">, node: StatusResponse)
       : paint("yellow", ` (wanted ${node.wantedDigest})`)
   add("Enforced", `generation ${node.generation}, objects ${node.digest || "none"}${sync}`)
   if (node.lastCommitMs > 0n) {
-    add(
-      "Last commit",
-      `${ago(node.lastCommitMs)}, took ${durationText(node.lastCommitDurationUs / 1_000)}, ${count(node.commits, "commit")} since start`,
-    )
+    const took = node.alive
+      ? `, took ${durationText(node.lastCommitDurationUs / 1_000)}, ${count(node.commits, "commit")} since start`
+      : ""
+    add("Last commit", `${ago(node.lastCommitMs)}${took}`)
   }
   if (node.commitError !== "") {
     add("Failing", paint("red", `since ${ago(node.commitErrorSinceMs)}: ${node.commitError}`))
@@ -99,7 +99,9 @@ export function statusText(io: Pick<Io, "colour" | "now">, node: StatusResponse)
   add("Endpoints", paint(ready, `${node.endpointsReady} of ${node.endpoints} ready`))
   add(
     "Policy",
-    `${count(node.policies, "policy", "policies")}, ${count(node.classes, "class", "classes")} of ${count(node.slots, "slot")}, ${count(node.sets, "set")}, ${count(node.rows, "row")}`,
+    !node.alive
+      ? count(node.policies, "policy", "policies")
+      : `${count(node.policies, "policy", "policies")}, ${count(node.classes, "class", "classes")} of ${count(node.slots, "slot")}, ${count(node.sets, "set")}, ${count(node.rows, "row")}`,
   )
   add("Flows", `${node.flowsLive} live`)
   const drops = node.drops.filter((drop) => drop.packets > 0n)
