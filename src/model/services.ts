@@ -1,8 +1,15 @@
 import type { Address } from "../net/types.ts"
 import type { Cluster, Service, ServiceBackend } from "./cluster.ts"
-import type { Facts, Truth } from "./facts.ts"
 import type { ServiceMatch } from "./policy.ts"
-import { selects } from "./selector.ts"
+import { type Labels, selects } from "./selector.ts"
+
+/** What decides behind which services an address is: of its facts these. */
+interface Subject {
+  readonly address: Address
+  readonly kind: "endpoint" | "node" | "networkSet" | "outside" | "unknown"
+  readonly namespace?: string
+  readonly labels: Labels
+}
 
 /** How an address stands to one service. */
 export interface ServiceFacts {
@@ -10,7 +17,7 @@ export interface ServiceFacts {
   /** Its entry among the service's backends. */
   readonly backend?: ServiceBackend
   /** Whether it is what the service stands for (`Match` of kind `service`, as `target`). */
-  readonly target: Truth
+  readonly target: boolean | "maybe"
 }
 
 /** Whether `of` names the service. */
@@ -31,7 +38,7 @@ export function isTarget(service: Service): boolean {
 }
 
 /** The services behind which the address is that has these facts. An unknown address may be a pod of every service that selects pods. */
-export function behindServices(cluster: Cluster, facts: Facts): readonly ServiceFacts[] {
+export function behindServices(cluster: Cluster, facts: Subject): readonly ServiceFacts[] {
   const { listed, selecting } = indexOf(cluster)
   const found = new Map<Service, ServiceFacts>()
   for (const [service, backend] of listed.get(facts.address) ?? []) {
@@ -47,7 +54,7 @@ export function behindServices(cluster: Cluster, facts: Facts): readonly Service
   return [...found.values()]
 }
 
-function selectsPod({ selector = {} }: Service, facts: Facts): boolean {
+function selectsPod({ selector = {} }: Service, facts: Subject): boolean {
   return Object.entries(selector).every(([key, value]) => selects({ kind: "in", key, values: [value] }, facts.labels))
 }
 
