@@ -1,0 +1,270 @@
+import { allow, type Case, deny } from "../../builders.ts"
+import { everyone, from, gnp, into, item, np, outOf, rule, to } from "../builders.ts"
+
+const icmp = (type?: number, code?: number): object => ({
+  ...(type === undefined ? {} : { type }),
+  ...(code === undefined ? {} : { code }),
+})
+/** An ICMP probe of a type and code. */
+const ping = (text: string, expect: "allow" | "deny", icmpType: number, icmpCode = 0): object => ({
+  ...(expect === "allow" ? allow(text) : deny(text))[0],
+  icmpType,
+  icmpCode,
+})
+const sourced = (text: string, expect: "allow" | "deny", sourcePort: number): object => ({
+  ...(expect === "allow" ? allow(text) : deny(text))[0],
+  sourcePort,
+})
+const tcp = (destination: object): object => rule("Allow", { protocol: "TCP", destination })
+
+/** What a rule asks of a packet (2.5). */
+export const matches: readonly Case[] = [
+  item(
+    "2.5",
+    "a protocol by name",
+    [into(rule("Allow", { protocol: "UDP" }))],
+    allow("y/a > x/a 53/UDP", "y/a > x/a 80/UDP"),
+    deny("y/a > x/a 80"),
+  ),
+  item(
+    "2.5",
+    "a protocol by name in small letters",
+    [into(rule("Allow", { protocol: "tcp" }))],
+    allow("y/a > x/a 80"),
+    deny("y/a > x/a 80/UDP"),
+  ),
+  item(
+    "2.5",
+    "a protocol by number",
+    [into(rule("Allow", { protocol: 17 }))],
+    allow("y/a > x/a 53/UDP"),
+    deny("y/a > x/a 80"),
+  ),
+  item(
+    "2.5",
+    "a protocol by number in a text",
+    [into(rule("Allow", { protocol: "132" }))],
+    allow("y/a > x/a 3868/SCTP"),
+    deny("y/a > x/a 80"),
+  ),
+  item(
+    "2.5",
+    "notProtocol",
+    [into(rule("Allow", { notProtocol: "TCP" }))],
+    allow("y/a > x/a 53/UDP", "y/a > x/a ICMP"),
+    deny("y/a > x/a 80"),
+  ),
+  item(
+    "2.5",
+    "protocol and notProtocol together",
+    [into(rule("Allow", { protocol: "TCP", notProtocol: "TCP" }))],
+    deny("y/a > x/a 80", "y/a > x/a 53/UDP"),
+  ),
+  item(
+    "2.5",
+    "no protocol is every protocol",
+    [into(from({ namespaceSelector: "team == 'blue'" }))],
+    allow("y/a > x/a 80", "y/a > x/a 53/UDP", "y/a > x/a ICMP", "y/a > x/a 3868/SCTP"),
+  ),
+  item("2.5", "a port", [into(tcp({ ports: [80] }))], allow("y/a > x/a 80"), deny("y/a > x/a 81", "y/a > x/a 80/UDP")),
+  item("2.5", "a port in a text", [into(tcp({ ports: ["80"] }))], allow("y/a > x/a 80"), deny("y/a > x/a 81")),
+  item(
+    "2.5",
+    "a range",
+    [into(tcp({ ports: ["80:90"] }))],
+    allow("y/a > x/a 80", "y/a > x/a 85", "y/a > x/a 90"),
+    deny("y/a > x/a 79", "y/a > x/a 91"),
+  ),
+  item("2.5", "a name", [into(tcp({ ports: ["web"] }))], allow("y/a > x/a 80"), deny("y/a > x/a 81")),
+  item(
+    "2.5",
+    "a name of another protocol's port is none",
+    [into(tcp({ ports: ["dns"] }))],
+    deny("y/a > x/a 53", "y/a > x/a 53/UDP", "y/a > x/a 80"),
+  ),
+  item(
+    "2.5",
+    "a name without a protocol: whatever the workload declares",
+    [into(rule("Allow", { destination: { ports: ["dns", "web"] } }))],
+    allow("y/a > x/a 53/UDP", "y/a > x/a 80"),
+    deny("y/a > x/a 53", "y/a > x/a 81"),
+  ),
+  item(
+    "2.5",
+    "numbers and names in one list are alternatives",
+    [into(tcp({ ports: [81, "web"] }))],
+    allow("y/a > x/a 80", "y/a > x/a 81"),
+    deny("y/a > x/a 82"),
+  ),
+  item(
+    "2.5",
+    "a name in an egress rule is what each receiver declares",
+    [outOf(tcp({ ports: ["web"] }))],
+    allow("x/a > y/a 80"),
+    deny("x/a > y/a 81", "x/a > 198.51.100.7 80"),
+  ),
+  item(
+    "2.5",
+    "notPorts",
+    [into(tcp({ notPorts: [80, "90:99"] }))],
+    allow("y/a > x/a 81", "y/a > x/a 89"),
+    deny("y/a > x/a 80", "y/a > x/a 95"),
+  ),
+  item("2.5", "notPorts with a name", [into(tcp({ notPorts: ["web"] }))], allow("y/a > x/a 81"), deny("y/a > x/a 80")),
+  item(
+    "2.5",
+    "ports without those of notPorts",
+    [into(tcp({ ports: ["80:90"], notPorts: [85] }))],
+    allow("y/a > x/a 80", "y/a > x/a 90"),
+    deny("y/a > x/a 85"),
+  ),
+  item(
+    "2.5",
+    "source ports",
+    [into(rule("Allow", { protocol: "TCP", source: { ports: ["30000:30009"] } }))],
+    [sourced("y/a > x/a 80", "allow", 30_000), sourced("y/a > x/a 80", "allow", 30_009)],
+    [sourced("y/a > x/a 80", "deny", 30_010), sourced("y/a > x/a 80", "deny", 29_999)],
+  ),
+  item(
+    "2.5",
+    "notPorts of the source",
+    [into(rule("Allow", { protocol: "UDP", source: { notPorts: [30_000] } }))],
+    [sourced("y/a > x/a 53/UDP", "allow", 30_001), sourced("y/a > x/a 53/UDP", "deny", 30_000)],
+  ),
+  item(
+    "2.5",
+    "source and destination ports together",
+    [into(rule("Deny", { protocol: "TCP", source: { ports: [30_000] }, destination: { ports: [80] } }), rule("Allow"))],
+    [
+      sourced("y/a > x/a 80", "deny", 30_000),
+      sourced("y/a > x/a 81", "allow", 30_000),
+      sourced("y/a > x/a 80", "allow", 30_001),
+    ],
+  ),
+  item(
+    "2.5",
+    "nets take pods inside too",
+    [into(from({ nets: ["10.244.2.0/24"] }))],
+    allow("x/b > x/a 80", "y/a > x/a 80"),
+    deny("y/b > x/a 80", "198.51.100.7 > x/a 80"),
+  ),
+  item(
+    "2.5",
+    "several nets are alternatives",
+    [into(from({ nets: ["198.51.100.0/24", "203.0.113.9/32"] }))],
+    allow("198.51.100.7 > x/a 80", "203.0.113.9 > x/a 80"),
+    deny("203.0.113.10 > x/a 80", "y/a > x/a 80"),
+  ),
+  item(
+    "2.5",
+    "nets of one family say nothing of the other",
+    [into(from({ nets: ["0.0.0.0/0"] }))],
+    allow("y/a > x/a 80", "198.51.100.7 > x/a 80"),
+    deny("y/a > x/a 80 v6", "2001:db8::7 > x/a 80"),
+  ),
+  item(
+    "2.5",
+    "nets of IPv6",
+    [into(from({ nets: ["fd00:10:244:2::/64"] }))],
+    allow("y/a > x/a 80 v6"),
+    deny("y/b > x/a 80 v6", "y/a > x/a 80"),
+  ),
+  item(
+    "2.5",
+    "notNets",
+    [into(from({ notNets: ["10.244.2.0/24"] }))],
+    allow("y/b > x/a 80", "198.51.100.7 > x/a 80"),
+    deny("y/a > x/a 80", "x/b > x/a 80"),
+  ),
+  item(
+    "2.5",
+    "notNets of one family exclude nothing of the other",
+    [into(from({ notNets: ["10.244.0.0/16"] }))],
+    allow("y/a > x/a 80 v6"),
+    deny("y/a > x/a 80"),
+  ),
+  item(
+    "2.5",
+    "nets without those of notNets",
+    [into(from({ nets: ["10.244.0.0/16"], notNets: ["10.244.2.0/24"] }))],
+    allow("y/b > x/a 80"),
+    deny("y/a > x/a 80", "198.51.100.7 > x/a 80"),
+  ),
+  item(
+    "2.5",
+    "nets and a selector must both hold",
+    [gnp("p", { ...everyone, ingress: [from({ nets: ["10.244.2.0/24"], selector: "app == 'db'" })] })],
+    allow("x/b > x/a 80"),
+    deny("y/a > x/a 80", "y/b > x/a 80"),
+  ),
+  item(
+    "2.5",
+    "nets of the near end",
+    [np("x/p", { types: ["Ingress"], ingress: [rule("Allow", { destination: { nets: ["10.244.2.0/24"] } })] })],
+    allow("y/a > x/b 80"),
+    deny("y/a > x/a 80"),
+  ),
+  item(
+    "2.5",
+    "egress nets outside the cluster",
+    [outOf(to({ nets: ["198.51.100.0/24"] }))],
+    allow("x/a > 198.51.100.7 443"),
+    deny("x/a > 203.0.113.9 443", "x/a > x/b 80"),
+  ),
+  item(
+    "2.5",
+    "ipVersion 4",
+    [into(rule("Allow", { ipVersion: 4 }))],
+    allow("y/a > x/a 80 v4"),
+    deny("y/a > x/a 80 v6"),
+  ),
+  item(
+    "2.5",
+    "ipVersion 6",
+    [into(rule("Allow", { ipVersion: 6, protocol: "TCP" }))],
+    allow("y/a > x/a 80 v6"),
+    deny("y/a > x/a 80 v4", "y/a > x/a 53/UDP v6"),
+  ),
+  item(
+    "2.5",
+    "ICMP by type",
+    [into(rule("Allow", { protocol: "ICMP", icmp: icmp(8) }))],
+    [ping("y/a > x/a ICMP", "allow", 8), ping("y/a > x/a ICMP", "allow", 8, 3), ping("y/a > x/a ICMP", "deny", 13)],
+    deny("y/a > x/a 80"),
+  ),
+  item(
+    "2.5",
+    "ICMP by type and code",
+    [into(rule("Allow", { protocol: "ICMP", icmp: icmp(8, 3) }))],
+    [ping("y/a > x/a ICMP", "allow", 8, 3), ping("y/a > x/a ICMP", "deny", 8, 0)],
+  ),
+  item(
+    "2.5",
+    "protocol ICMP without a type is every type, of IPv4",
+    [into(rule("Allow", { protocol: "ICMP" }))],
+    [ping("y/a > x/a ICMP", "allow", 8), ping("y/a > x/a ICMP", "allow", 13), ping("y/a > x/a ICMPv6 v6", "deny", 128)],
+  ),
+  item(
+    "2.5",
+    "notICMP with a type",
+    [into(rule("Allow", { protocol: "ICMP", notICMP: icmp(8) }))],
+    [ping("y/a > x/a ICMP", "allow", 13), ping("y/a > x/a ICMP", "deny", 8)],
+  ),
+  item(
+    "2.5",
+    "annotations of a rule change nothing",
+    [into(rule("Allow", { protocol: "TCP", metadata: { annotations: { "example.com/why": "because" } } }))],
+    allow("y/a > x/a 80"),
+    deny("y/a > x/a 53/UDP"),
+  ),
+  item(
+    "2.5",
+    "empty lists restrict nothing",
+    [
+      into(
+        rule("Allow", { protocol: "TCP", source: { nets: [], notNets: [] }, destination: { ports: [], notPorts: [] } }),
+      ),
+    ],
+    allow("y/a > x/a 80", "198.51.100.7 > x/a 81"),
+  ),
+]
