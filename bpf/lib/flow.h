@@ -93,8 +93,9 @@ static __always_inline void close_half_open(struct flow *flow)
 	if (!(__sync_fetch_and_and(&flow->flags, ~FLOW_FLAG_HALF_OPEN) & FLOW_FLAG_HALF_OPEN))
 		return;
 	count = bpf_map_lookup_elem(&half_open, &number);
-	if (count)
-		__sync_fetch_and_add(count, -1);
+	/* Never below zero: a record that user space wrote back while it closed would be counted out twice. */
+	if (count && __sync_fetch_and_add(count, -1) == 0)
+		__sync_fetch_and_add(count, 1);
 }
 
 static __always_inline void write_ends(struct flow *flow, const struct end *source, const struct end *destination)
@@ -138,6 +139,9 @@ static __noinline int judge_again(struct __sk_buff *skb, struct context *c, stru
 		__sync_fetch_and_and(&flow->flags, ~FLOW_FLAG_DENIED);
 	else
 		__sync_fetch_and_or(&flow->flags, FLOW_FLAG_DENIED);
+	/* Its endpoint has another number now, whose count knows nothing of it. */
+	if (flow->source_endpoint != source.endpoint || flow->destination_endpoint != destination.endpoint)
+		close_half_open(flow);
 	write_ends(flow, &source, &destination);
 
 	bool changed = flow->source_outcome != c->verdict.source_outcome || flow->destination_outcome != c->verdict.destination_outcome;

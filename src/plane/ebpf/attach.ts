@@ -1,8 +1,10 @@
+import { existsSync } from "node:fs"
 import { join } from "node:path"
 import { attachClsact, attachments, attachTcx, type Direction, detachClsact, hasTcx } from "../../kernel/bpf/attach.ts"
 import type { Program } from "../../kernel/bpf/program.ts"
 import { isKernelError } from "../../kernel/error.ts"
 import { inNamespace, type NamespaceHandle } from "../../kernel/namespace.ts"
+import { native } from "../../kernel/native.ts"
 
 /** Interface indices of a node in its namespace; `overlay` only with routing vxlan. */
 export interface Entrances {
@@ -88,7 +90,10 @@ export class Attacher {
     for (const ifindex of new Set([...pods, ...this.#pods])) gone(ifindex, "ingress")
     for (const place of places) {
       const ifindex = entrances[place.name]
-      if (ifindex !== undefined) gone(ifindex, place.direction)
+      if (ifindex === undefined) continue
+      gone(ifindex, place.direction)
+      const { pinDirectory } = this.#options
+      if (pinDirectory !== undefined) detachLink(join(pinDirectory, linkPin(place.name, ifindex)))
     }
     this.#pods.clear()
   }
@@ -108,6 +113,17 @@ export class Attacher {
   #within<T>(fn: () => T): T {
     const { namespace } = this.#options
     return namespace === undefined ? fn() : inNamespace(namespace, fn)
+  }
+}
+
+/** Detaches a pinned link now: the last reference that goes away would do it a little later. */
+function detachLink(pin: string): void {
+  if (!existsSync(pin)) return
+  const fd = native().bpfObjectGet(pin)
+  try {
+    native().linkDetach(fd)
+  } finally {
+    native().close(fd)
   }
 }
 

@@ -11,7 +11,6 @@ interface Port {
 export interface EndpointMaps {
   readonly endpoints: BpfMap
   readonly byIfindex: BpfMap
-  readonly halfOpen: BpfMap
   readonly nodes: BpfMap
 }
 
@@ -60,7 +59,6 @@ export class EndpointTables {
       const port = next.forwarding.ports.get(name)
       if (port === undefined) continue
       const held = this.#ports.get(number)
-      if (held === undefined) this.#maps.halfOpen.update(keyOf(number), keyOf(0))
       if (held?.ifindex !== port.ifindex || !equal(held.mac, port.mac)) {
         this.#maps.endpoints.update(keyOf(number), endpoint.encode({ ifindex: port.ifindex, mac: port.mac }))
         this.#ports.set(number, { ifindex: port.ifindex, mac: port.mac })

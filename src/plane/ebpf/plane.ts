@@ -37,6 +37,11 @@ export interface EbpfPlaneOptions {
   readonly halfOpenLimit?: number | undefined
   /** Entries by map name where they differ from `abi/`. */
   readonly entries?: Readonly<Record<string, number>> | undefined
+  /**
+   * Resolves when every program that ran at the call has ended; default: an RCU grace period. Tests take the wait away by
+   * it, to see that it is the wait that keeps judgements whole.
+   */
+  readonly grace?: (() => Promise<void>) | undefined
 }
 
 const HALF_OPEN_LIMIT = 8_192
@@ -73,15 +78,13 @@ export class EbpfPlane implements Plane {
     this.#endpoints = new EndpointTables({
       endpoints: map("endpoints"),
       byIfindex: map("endpoint_by_ifindex"),
-      halfOpen: map("half_open"),
       nodes: map("nodes"),
     })
     this.#flows = new FlowTable(map("flows"))
     const pinDirectory = hasTcx() ? options.pinDirectory : undefined
     this.#attacher = new Attacher({ program: (name) => this.program(name), pinDirectory, namespace: options.namespace })
     // Whoever was here before may have flipped a moment ago.
-    this.#grace = rcuGrace()
-    this.#grace.catch(() => {})
+    this.#grace = this.#waitForReaders()
   }
 
   /** Loads the programs, or adopts the maps that are pinned: what they enforce goes on. Attaches nothing. */
@@ -202,13 +205,27 @@ export class EbpfPlane implements Plane {
     const generation = nextGeneration(this.#tables.generation)
     this.#tables.generation = generation
     this.#names = namesOf(next)
-    this.#grace = rcuGrace()
-    this.#grace.catch(() => {})
-    this.#addresses.finish(next, leftovers)
+    this.#grace = this.#waitForReaders()
+    if (leftovers.addresses.length + leftovers.prefixes.length > 0) {
+      // Packets that are being judged by the generation before still look for these. Once they are gone, their slots must
+      // not get another meaning before those who found them have ended too.
+      await this.#grace
+      this.#addresses.finish(next, leftovers)
+      this.#grace = this.#waitForReaders()
+    } else {
+      this.#addresses.finish(next, leftovers)
+    }
     const gone = this.#endpoints.finish(next)
     await this.#flows.endFlowsOf(new Set(gone), this.sweep().jiffies)
     this.#applied = next
     return generation
+  }
+
+  #waitForReaders(): Promise<void> {
+    const wait = (this.#options.grace ?? rcuGrace)()
+    // Whoever writes next awaits it and hears of a failure.
+    wait.catch(() => {})
+    return wait
   }
 
   /**
