@@ -21,7 +21,6 @@ export function readPinned(pins: string, snapshot: Snapshot): PlaneReading {
     const endpoints = new EndpointTables({
       endpoints: map("endpoints"),
       byIfindex: map("endpoint_by_ifindex"),
-      halfOpen: map("half_open"),
       nodes: map("nodes"),
     })
     endpoints.reload()

@@ -16,7 +16,16 @@ export interface ApiServer {
 /** Failures keep their three parts on the wire; streams pass their own errors through the same translation. */
 const errors: Interceptor = (next) => async (request) => {
   try {
-    return await next(request)
+    const response = await next(request)
+    return response.stream ? { ...response, message: translated(response.message) } : response
+  } catch (error) {
+    throw toWire(error)
+  }
+}
+
+async function* translated<T>(messages: AsyncIterable<T>): AsyncGenerator<T> {
+  try {
+    yield* messages
   } catch (error) {
     throw toWire(error)
   }

@@ -72,7 +72,15 @@ export class FlowReader {
   }
 }
 
-/** Difference between the wall clock and CLOCK_MONOTONIC, in ms. */
+/** A wall clock that was set by more than this is followed at once, in ms. */
+const JUMP_MS = 20
+
+/**
+ * Difference between the wall clock and CLOCK_MONOTONIC, in ms. Finer than Date.now, so that flows of two nodes of one machine
+ * keep their order.
+ */
 export function wallClockOffset(): number {
-  return Date.now() - Number(process.hrtime.bigint()) / 1e6
+  const fine = performance.timeOrigin + performance.now()
+  const coarse = Date.now()
+  return (Math.abs(fine - coarse) > JUMP_MS ? coarse : fine) - Number(process.hrtime.bigint()) / 1e6
 }

@@ -100,9 +100,13 @@ async function observe(io: Io, options: Options): Promise<void> {
   write.end()
 }
 
-/** By time; the kernel's clock ticks every few ms, and of one tick the end that sent goes first. */
-function compareFlows(a: Flow, b: Flow): number {
-  if (a.timeNs !== b.timeNs) return a.timeNs < b.timeNs ? -1 : 1
+/** The kernel's clock ticks every few ms, and agents tell the time to some microseconds. */
+const SAME_TIME_NS = 500_000n
+
+/** By time; of one tick of the clock the end that sent goes first. */
+export function compareFlows(a: Flow, b: Flow): number {
+  const [at, bt] = [a.timeNs / SAME_TIME_NS, b.timeNs / SAME_TIME_NS]
+  if (at !== bt) return at < bt ? -1 : 1
   const arrived = (flow: Flow): number => (flow.egress === undefined && flow.hook !== "pod" ? 1 : 0)
   return arrived(a) - arrived(b)
 }
