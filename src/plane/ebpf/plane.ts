@@ -215,8 +215,10 @@ export class EbpfPlane implements Plane {
     } else {
       this.#addresses.finish(next, leftovers)
     }
-    const gone = this.#endpoints.finish(next)
-    await this.#flows.endFlowsOf(new Set(gone), this.sweep().jiffies)
+    // In this order: whoever takes over after a crash in between still finds whose flows have to end.
+    const gone = this.#endpoints.gone(next)
+    await this.#flows.endFlowsOf(gone, this.sweep().jiffies)
+    this.#endpoints.finish(next, gone)
     this.#applied = next
     return generation
   }
@@ -389,8 +391,10 @@ function withoutShards(entries: Readonly<Record<string, number>>): Record<string
   return Object.fromEntries(Object.entries(entries).filter(([name]) => name !== "flow_shard"))
 }
 
-/** `build/heddle.bpf.o` of the package that holds this file. */
+/** The file that HEDDLE_BPF_OBJECT names, else `build/heddle.bpf.o` of the package that holds this file. */
 function defaultObject(): string {
+  const named = process.env["HEDDLE_BPF_OBJECT"]
+  if (named) return named
   for (let folder = import.meta.dirname; ; folder = dirname(folder)) {
     const path = join(folder, "build", "heddle.bpf.o")
     if (existsSync(path) || dirname(folder) === folder) return path
