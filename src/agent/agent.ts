@@ -9,6 +9,7 @@ import { FlowStore } from "../flow/store.ts"
 import { RingReader } from "../kernel/bpf/ring.ts"
 import { mountBpffs } from "../kernel/mount.ts"
 import type { Cluster } from "../model/cluster.ts"
+import { problemText } from "../model/problem.ts"
 import type { NodeNetwork } from "../plane/network/network.ts"
 import type { NodeDevices } from "../plane/network/node-devices.ts"
 import type { Forwarding } from "../plane/plane.ts"
@@ -61,6 +62,8 @@ export class Agent {
   #cni: CniServer | undefined
   #repair: NodeJS.Timeout | undefined
   #full = false
+  /** Problems of the objects that were logged; each is logged once while it lasts. */
+  #told: ReadonlySet<string> = new Set()
 
   constructor(configuration: Configuration, parts: AgentParts, log: Logger, version: string) {
     this.#configuration = configuration
@@ -157,12 +160,13 @@ export class Agent {
   }
 
   #onChange(change: DirectoryChange): void {
+    const told = new Set<string>()
     for (const problem of change.problems) {
-      const place = `${problem.origin.file}:${problem.origin.line}:${problem.origin.column}`
-      this.#log[problem.severity === "error" ? "error" : "warn"](
-        `${place}: ${problem.path === "" ? "" : `${problem.path}: `}${problem.message}`,
-      )
+      const text = problemText(problem)
+      told.add(text)
+      if (!this.#told.has(text)) this.#log[problem.severity === "error" ? "error" : "warn"](text)
     }
+    this.#told = told
     this.#digests.note(change.digest)
     const same = this.#latest?.digest === change.digest
     this.#latest = change

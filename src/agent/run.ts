@@ -32,9 +32,9 @@ export async function runAgent({ flags, file, version, stop }: RunOptions): Prom
     process.stderr.isTTY,
   )
   try {
-    const agent = await started(new Agent(configuration, kernelParts(configuration), log, version))
     // A promise that nobody awaited is a mistake of ours, and no reason to end what people rely on.
     process.on("unhandledRejection", (error) => log.error({ err: error }, `Unexpected: ${reasonOf(error)}`))
+    const agent = await started(() => new Agent(configuration, kernelParts(configuration), log, version))
     if (!stop.aborted) await new Promise((resolve) => stop.addEventListener("abort", resolve, { once: true }))
     log.info("Told to stop")
     await agent.stop()
@@ -44,12 +44,15 @@ export async function runAgent({ flags, file, version, stop }: RunOptions): Prom
   }
 }
 
-async function started(agent: Agent): Promise<Agent> {
+async function started(make: () => Agent): Promise<Agent> {
   try {
+    const agent = make()
     await agent.start()
     return agent
   } catch (error) {
     if (error instanceof Failure) throw error
-    throw new Failure("failed", "Cannot start the agent", reasonOf(error), "heddle doctor", { cause: error })
+    // Errors of the network say in `details` what to try.
+    const hint = error instanceof Error && "details" in error ? String(error.details) : "heddle doctor"
+    throw new Failure("failed", "Cannot start the agent", reasonOf(error), hint, { cause: error })
   }
 }

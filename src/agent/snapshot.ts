@@ -17,6 +17,8 @@ export interface Snapshot extends NodeView {
 }
 
 const FORM = 1
+/** Between two writes. */
+const PAUSE_MS = 100
 
 export function snapshotPath(runDir: string): string {
   return join(runDir, "state", "enforced.json")
@@ -24,13 +26,15 @@ export function snapshotPath(runDir: string): string {
 
 /**
  * Keeps the newest snapshot on disk, for when the agent is dead. Written in the background, one at a time, each replaced whole; what
- * comes while one is written waits, and only the newest of that is written.
+ * comes while one is written, or soon after, waits, and only the newest of that is written.
  */
 export class SnapshotWriter {
   readonly #path: string
   readonly #onError: (error: unknown) => void
   #next: Snapshot | undefined
   #writing: Promise<void> | undefined
+  /** Ends the pause between two writes. */
+  #hurry: (() => void) | undefined
 
   constructor(runDir: string, onError: (error: unknown) => void) {
     this.#path = snapshotPath(runDir)
@@ -46,6 +50,7 @@ export class SnapshotWriter {
 
   /** Resolves when everything said so far is on disk. */
   async flush(): Promise<void> {
+    this.#hurry?.()
     while (this.#writing !== undefined) await this.#writing
   }
 
@@ -59,7 +64,19 @@ export class SnapshotWriter {
       } catch (error) {
         this.#onError(error)
       }
+      await this.#pause()
     }
+  }
+
+  /** Commits may come by the hundred a second; the newest is enough. */
+  #pause(): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, PAUSE_MS)
+      this.#hurry = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+    })
   }
 }
 

@@ -2,9 +2,14 @@ import { Failure } from "../../api/failure.ts"
 import { awaitDigest } from "../await.ts"
 import { type AgentOptions, agentOptions, examples, type Register, targetsOf, timeoutOf } from "../command.ts"
 import { readManifestFiles } from "../manifest.ts"
+import { painter } from "../output/colour.ts"
 import { formatOf, formats } from "../output/print.ts"
 import { printResults } from "../output/result.ts"
 import { clientOf } from "../target.ts"
+
+/** Kinds that a lab makes pods of. */
+const isWorkload = (kind: string): boolean =>
+  /^(Pod|Deployment|StatefulSet|DaemonSet|ReplicaSet|Job|CronJob|ReplicationController)$/.test(kind)
 
 interface Options extends AgentOptions {
   readonly filename?: string[]
@@ -38,8 +43,13 @@ export const registerApply: Register = (program, session) => {
       const { namespace, dryRun = false } = options
       // The nodes of a lab share their directory of objects: one of them writes, all of them read.
       const answer = await clientOf(first, timeout).call("apply", { manifests, dryRun, namespace })
+      const pods = first.lab === undefined ? [] : answer.results.filter((one) => isWorkload(one.ref?.kind ?? ""))
       const good = await printResults(io, format, answer, dryRun ? " (dry run)" : "")
       if (!good) session.exitCode = 1
+      if (pods.length > 0) {
+        const what = `${pods.length} of these are workloads; the pods of a lab are made by heddle lab up -f`
+        io.err(`${painter(io.colour.err)("yellow", "note:")} ${what}\n`)
+      }
       if (options.wait && !dryRun && answer.digest !== "") await awaitDigest(io, targets, answer.digest, timeout)
     })
   examples(command, [
