@@ -6,6 +6,7 @@ import { entities } from "./cases/entities.ts"
 import { histories } from "./cases/histories.ts"
 import { l4 } from "./cases/ports.ts"
 import { selectors } from "./cases/selectors.ts"
+import { services } from "./cases/services.ts"
 import { wildcards } from "./cases/wildcards.ts"
 
 /** Writes the suite of Cilium policies: `node test/suites/cilium/generate.ts`. All expectations are written by hand. */
@@ -16,6 +17,7 @@ const files: Readonly<Record<string, readonly Case[]>> = {
   histories,
   l4,
   selectors,
+  services,
   wildcards,
 }
 
