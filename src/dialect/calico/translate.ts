@@ -183,7 +183,9 @@ const PROTOCOLS: Readonly<Record<string, ProtocolNumber>> = {
 /** The number of a protocol by name in any case, by number, or by number in a string; NaN for anything else. */
 export function protocolNumber(protocol: string | number): ProtocolNumber {
   if (typeof protocol === "number") return protocol
-  return PROTOCOLS[protocol.toLowerCase()] ?? (/^[0-9]+$/.test(protocol) ? Number(protocol) : Number.NaN)
+  const name = protocol.toLowerCase()
+  const named = Object.hasOwn(PROTOCOLS, name) ? PROTOCOLS[name] : undefined
+  return named ?? (/^[0-9]+$/.test(protocol) ? Number(protocol) : Number.NaN)
 }
 
 /** A port: a number, `first:last`, or a name. */
