@@ -155,8 +155,9 @@ export class Agent {
   }
 
   #hooks(): NodePlane {
-    if (this.#plane === undefined) throw new Error("Cannot reach the kernel's programs: they are not loaded yet")
-    return this.#plane
+    if (this.#plane !== undefined) return this.#plane
+    const why = this.#committer.failure?.message.split("\n")[0] ?? "they are not loaded yet"
+    throw new Error(`Cannot reach the kernel's programs: ${why}`)
   }
 
   #onChange(change: DirectoryChange): void {
