@@ -36,34 +36,36 @@ static __always_inline bool is_error(const struct packet *p)
  */
 static __always_inline void make_key(const struct packet *p, struct flow_key *key, bool *source_high)
 {
-	__u16 source_port = p->source_port, destination_port = p->destination_port;
+	__u64 source_port = p->source_port, destination_port = p->destination_port, kind = FLOW_KIND_PORTS;
 	bool high;
 
-	*(__u64 *)&key->low_port = 0;
-	key->protocol = p->protocol;
+	if (p->source[1] != p->destination[1])
+		high = p->source[1] > p->destination[1];
+	else if (p->source[0] != p->destination[0])
+		high = p->source[0] > p->destination[0];
+	else
+		high = !is_icmp(p->protocol) && source_port > destination_port;
 	if (is_icmp(p->protocol)) {
 		bool ask = p->icmp_type == (p->family == 4 ? ICMP_ECHO_REQUEST : ICMP6_ECHO_ASK);
 		bool answer = p->icmp_type == (p->family == 4 ? ICMP_ECHO_REPLY : ICMP6_ECHO_ANSWER);
 
-		high = p->source[0] != p->destination[0] ? p->source[0] > p->destination[0] : p->source[1] > p->destination[1];
 		if (ask || answer) {
-			key->kind = high == ask ? FLOW_KIND_ECHO_FROM_HIGH : FLOW_KIND_ECHO_FROM_LOW;
+			kind = high == ask ? FLOW_KIND_ECHO_FROM_HIGH : FLOW_KIND_ECHO_FROM_LOW;
 			destination_port = source_port;
 		} else {
-			key->kind = high ? FLOW_KIND_ICMP_FROM_HIGH : FLOW_KIND_ICMP_FROM_LOW;
+			kind = high ? FLOW_KIND_ICMP_FROM_HIGH : FLOW_KIND_ICMP_FROM_LOW;
 			source_port = destination_port;
 		}
-	} else if (p->source[1] != p->destination[1]) {
-		high = p->source[1] > p->destination[1];
-	} else if (p->source[0] != p->destination[0]) {
-		high = p->source[0] > p->destination[0];
-	} else {
-		high = source_port > destination_port;
 	}
 	__builtin_memcpy(key->low, high ? p->destination : p->source, 16);
 	__builtin_memcpy(key->high, high ? p->source : p->destination, 16);
-	key->low_port = high ? destination_port : source_port;
-	key->high_port = high ? source_port : destination_port;
+	/* One store: the hashes read these fields in other sizes, and would wait for stores of each. */
+	_Static_assert(__builtin_offsetof(struct flow_key, high_port) == __builtin_offsetof(struct flow_key, low_port) + 2 &&
+			       __builtin_offsetof(struct flow_key, protocol) == __builtin_offsetof(struct flow_key, low_port) + 4 &&
+			       __builtin_offsetof(struct flow_key, kind) == __builtin_offsetof(struct flow_key, low_port) + 5,
+		       "ports, protocol and kind lie in one word");
+	*(__u64 *)&key->low_port = (high ? destination_port : source_port) | (high ? source_port : destination_port) << 16 |
+				   (__u64)p->protocol << 32 | kind << 40;
 	*source_high = high;
 }
 
@@ -108,6 +110,49 @@ static __always_inline void write_ends(struct flow *flow, const struct end *sour
 	flow->destination_endpoint = destination->endpoint;
 }
 
+/* A record's generation below and its flags above, read and replaced as one: a verdict never stands under another's generation. */
+typedef __u64 __attribute__((may_alias)) judged_word;
+
+static __always_inline __u64 read_judged(const struct flow *flow)
+{
+	_Static_assert(__builtin_offsetof(struct flow, generation) % 8 == 0, "the word must be aligned");
+	_Static_assert(__builtin_offsetof(struct flow, flags) == __builtin_offsetof(struct flow, generation) + 4, "and whole");
+	return *(const volatile judged_word *)&flow->generation;
+}
+
+/* Whether a generation of records came after another. They count on, also past the end of their 32 bits. */
+static __always_inline bool is_later(__u32 generation, __u32 than)
+{
+	return (__s32)(generation - than) > 0;
+}
+
+/*
+ * Puts the judgement of c into the record and tells it if it is another, unless a packet of a later generation has been
+ * there already. `denied`: the judgement is a drop.
+ */
+static __noinline int write_judgement(struct __sk_buff *skb, struct context *c, struct flow *flow, bool denied)
+{
+	bool changed = flow->source_outcome != c->verdict.source_outcome || flow->destination_outcome != c->verdict.destination_outcome;
+	__u32 generation = c->generation;
+
+	for (int i = 0; i < 8; i++) {
+		__u64 old = read_judged(flow), next = old & ~((__u64)FLOW_FLAG_DENIED << 32 | 0xffffffff);
+
+		if (is_later(old, generation))
+			return 0;
+		next |= generation | (denied ? (__u64)FLOW_FLAG_DENIED << 32 : 0);
+		if (__sync_val_compare_and_swap((judged_word *)&flow->generation, old, next) != old)
+			continue;
+		flow->source_outcome = c->verdict.source_outcome;
+		flow->destination_outcome = c->verdict.destination_outcome;
+		if (changed)
+			tell_flow(&c->key, flow, EVENT_KIND_FLOW_JUDGED, c->hook, skb->ifindex, c->packet.tcp_flags);
+		return 0;
+	}
+	/* Others changed the flags each time: the next packet judges again. */
+	return 0;
+}
+
 /*
  * Judges a record again under c->generation, in its original orientation, whichever way the packet goes. A new deny
  * marks it; a later generation that allows it takes the mark away. Returns REASON_NONE or why not.
@@ -118,41 +163,28 @@ static __noinline int judge_again(struct __sk_buff *skb, struct context *c, stru
 	const struct flow_key *key = &c->key;
 	bool high = flow->flags & FLOW_FLAG_SOURCE_IS_HIGH;
 	struct end source, destination;
-	struct packet first;
+	__u64 judged = read_judged(flow);
+	__u64 keys;
 	int reason;
 
-	__builtin_memset(&first, 0, sizeof(first));
-	__builtin_memcpy(first.source, high ? key->high : key->low, 16);
-	__builtin_memcpy(first.destination, high ? key->low : key->high, 16);
-	first.source_port = high ? key->high_port : key->low_port;
-	first.destination_port = high ? key->low_port : key->high_port;
-	first.protocol = key->protocol;
-	if (is_icmp(key->protocol))
-		first.destination_port = (__u16)flow->icmp_type << 8 | flow->icmp_code;
+	/* A commit came while this packet was under way, and another packet was quicker: its judgement is the newer one. */
+	if (is_later(judged, c->generation))
+		return judged >> 32 & FLOW_FLAG_DENIED ? REASON_POLICY : REASON_NONE;
+	keys = policy_keys(key->protocol, high ? key->high_port : key->low_port,
+			   is_icmp(key->protocol) ? (__u16)flow->icmp_type << 8 | flow->icmp_code :
+			   high			  ? key->low_port :
+						    key->high_port);
 	if (flow->flags & FLOW_FLAG_NODE_SOURCE)
 		node_end(c->packet.family, side_of(c), word, &source);
 	else
-		resolve_end(first.source, c->packet.family, side_of(c), word, &source);
-	resolve_end(first.destination, c->packet.family, side_of(c), word, &destination);
-	reason = judge(side_of(c), &c->verdict, &first, &source, &destination);
-	if (reason == REASON_NONE)
-		__sync_fetch_and_and(&flow->flags, ~FLOW_FLAG_DENIED);
-	else
-		__sync_fetch_and_or(&flow->flags, FLOW_FLAG_DENIED);
+		resolve_end((const __u64 *)(high ? key->high : key->low), c->packet.family, side_of(c), word, &source);
+	resolve_end((const __u64 *)(high ? key->low : key->high), c->packet.family, side_of(c), word, &destination);
+	reason = judge(side_of(c), &c->verdict, keys, &source, &destination);
 	/* Its endpoint has another number now, whose count knows nothing of it. */
 	if (flow->source_endpoint != source.endpoint || flow->destination_endpoint != destination.endpoint)
 		close_half_open(flow);
 	write_ends(flow, &source, &destination);
-
-	bool changed = flow->source_outcome != c->verdict.source_outcome || flow->destination_outcome != c->verdict.destination_outcome;
-
-	flow->source_outcome = c->verdict.source_outcome;
-	flow->destination_outcome = c->verdict.destination_outcome;
-	/* Last: another CPU that sees the generation must see the mark (both are in one line of memory, stores in order). */
-	barrier();
-	flow->generation = c->generation;
-	if (changed)
-		tell_flow(key, flow, EVENT_KIND_FLOW_JUDGED, c->hook, skb->ifindex, c->packet.tcp_flags);
+	write_judgement(skb, c, flow, reason != REASON_NONE);
 	return reason;
 }
 

@@ -110,9 +110,10 @@ static __always_inline __u8 sctp_flags(__u8 chunk)
 
 /*
  * Reads the transport header at `offset` (at most 14 + 60 for IPv4, bounded by HEADERS_ROOM for IPv6). Checks that the
- * fixed header is whole. Sets ports, flags, type and code.
+ * fixed header is whole, and that it ends before `limit`, where the IP packet does: what a frame has behind that is
+ * padding, which the receiver cuts off. Sets ports, flags, type and code.
  */
-static __always_inline int parse_transport(void *data, void *end, __u32 offset, struct packet *p)
+static __always_inline int parse_transport(void *data, void *end, __u32 offset, __u32 limit, struct packet *p)
 {
 	const int short_reason = p->fragment == FRAGMENT_FIRST ? REASON_FRAGMENT_INVALID : REASON_MALFORMED;
 
@@ -125,7 +126,7 @@ static __always_inline int parse_transport(void *data, void *end, __u32 offset, 
 	case IPPROTO_TCP: {
 		struct tcphdr *tcp = (void *)at;
 
-		if ((void *)(tcp + 1) > end)
+		if ((void *)(tcp + 1) > end || offset + tcp->doff * 4 > limit)
 			return short_reason;
 		if (tcp->doff < 5)
 			return REASON_MALFORMED;
@@ -137,7 +138,7 @@ static __always_inline int parse_transport(void *data, void *end, __u32 offset, 
 	case IPPROTO_UDP: {
 		struct udphdr *udp = (void *)at;
 
-		if ((void *)(udp + 1) > end)
+		if ((void *)(udp + 1) > end || offset + sizeof(*udp) > limit)
 			return short_reason;
 		p->source_port = bpf_ntohs(udp->source);
 		p->destination_port = bpf_ntohs(udp->dest);
@@ -145,7 +146,7 @@ static __always_inline int parse_transport(void *data, void *end, __u32 offset, 
 	}
 	case IPPROTO_SCTP:
 		/* Common header (12 bytes) and the first chunk's (4). */
-		if ((void *)(at + 16) > end)
+		if ((void *)(at + 16) > end || offset + 16 > limit)
 			return short_reason;
 		p->source_port = bpf_ntohs(*(__be16 *)at);
 		p->destination_port = bpf_ntohs(*(__be16 *)(at + 2));
@@ -153,7 +154,7 @@ static __always_inline int parse_transport(void *data, void *end, __u32 offset, 
 		return REASON_NONE;
 	case IPPROTO_ICMP:
 	case IPPROTO_ICMPV6:
-		if ((void *)(at + 8) > end)
+		if ((void *)(at + 8) > end || offset + 8 > limit)
 			return short_reason;
 		p->icmp_type = at[0];
 		p->icmp_code = at[1];
@@ -205,14 +206,14 @@ static __always_inline int parse4(struct __sk_buff *skb, void *data, void *end, 
 		if (bytes)
 			return REASON_NONE;
 	}
-	return parse_transport(data, end, ETH_HLEN + header, p);
+	return parse_transport(data, end, ETH_HLEN + header, total ? ETH_HLEN + total : skb->len, p);
 }
 
 /*
- * Walks the extension headers of IPv6 from `offset` by copying two to eight bytes of each. Leaves the transport
- * protocol in p->protocol and returns its offset, or a negative reason.
+ * Walks the extension headers of IPv6 from `offset` by copying two to eight bytes of each, not beyond `limit`, where the
+ * packet ends. Leaves the transport protocol in p->protocol and returns its offset, or a negative reason.
  */
-static __noinline int walk_extensions(struct __sk_buff *skb, struct packet *p, __u32 offset)
+static __noinline int walk_extensions(struct __sk_buff *skb, struct packet *p, __u32 offset, __u32 limit)
 {
 	__u8 head[8];
 
@@ -235,7 +236,8 @@ static __noinline int walk_extensions(struct __sk_buff *skb, struct packet *p, _
 		default:
 			return offset;
 		}
-		if (offset > HEADERS_ROOM - sizeof(head) || bpf_skb_load_bytes(skb, offset, head, sizeof(head)))
+		if (offset > HEADERS_ROOM - sizeof(head) || offset + sizeof(head) > limit ||
+		    bpf_skb_load_bytes(skb, offset, head, sizeof(head)))
 			return -REASON_MALFORMED;
 		if (p->protocol == IPPROTO_FRAGMENT) {
 			__u32 place = bpf_ntohs(*(__be16 *)(head + 2));
@@ -277,6 +279,8 @@ static __always_inline int parse6(struct __sk_buff *skb, void *data, void *end, 
 	p->protocol = ip->nexthdr;
 
 	__u32 payload = bpf_ntohs(ip->payload_len);
+	/* GSO packets over 64 KB have a payload length of 0. */
+	__u32 limit = payload || !skb->gso_size ? ETH_HLEN + sizeof(*ip) + payload : skb->len;
 
 	if (ip->version != 6 || payload > skb->len - ETH_HLEN - sizeof(*ip))
 		return REASON_MALFORMED;
@@ -287,9 +291,9 @@ static __always_inline int parse6(struct __sk_buff *skb, void *data, void *end, 
 	    (p->destination[0] == 0 && (__u32)p->destination[1] == 0xffff0000u))
 		return REASON_MALFORMED;
 	if (p->protocol == IPPROTO_TCP || p->protocol == IPPROTO_UDP || p->protocol == IPPROTO_ICMPV6)
-		return parse_transport(data, end, ETH_HLEN + sizeof(*ip), p);
+		return parse_transport(data, end, ETH_HLEN + sizeof(*ip), limit, p);
 
-	int offset = walk_extensions(skb, p, ETH_HLEN + sizeof(*ip));
+	int offset = walk_extensions(skb, p, ETH_HLEN + sizeof(*ip), limit);
 
 	if (offset < 0)
 		return -offset;
@@ -299,7 +303,7 @@ static __always_inline int parse6(struct __sk_buff *skb, void *data, void *end, 
 		return REASON_NONE;
 	data = (void *)(long)skb->data;
 	end = (void *)(long)skb->data_end;
-	return parse_transport(data, end, offset, p);
+	return parse_transport(data, end, offset, limit, p);
 }
 
 static __always_inline int parse_headers(struct __sk_buff *skb, struct packet *p)

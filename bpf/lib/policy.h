@@ -101,16 +101,15 @@ struct verdict {
 };
 
 /*
- * Judges both ends of `p` in its own orientation: the source's egress, then the destination's ingress. Fills the verdict
- * and returns REASON_NONE or why not.
+ * Judges both ends of a packet in its own orientation: the source's egress, then the destination's ingress. `keys`: see
+ * policy_keys. Fills the verdict and returns REASON_NONE or why not.
  */
-__noinline int judge(__u32 side, struct verdict *v, const struct packet *p, const struct end *source, const struct end *destination)
+__noinline int judge(__u32 side, struct verdict *v, __u64 keys, const struct end *source, const struct end *destination)
 {
-	__u64 keys, found;
+	__u64 found;
 
-	if (!v || !p || !source || !destination)
+	if (!v || !source || !destination)
 		return REASON_INTERNAL;
-	keys = policy_keys(p->protocol, p->source_port, p->destination_port);
 	v->source_endpoint = source->endpoint;
 	v->destination_endpoint = destination->endpoint;
 	v->source_outcome = OUTCOME_NOT_ENFORCED;

@@ -85,19 +85,14 @@ static __noinline int judge_packet(struct __sk_buff *skb, struct context *c)
 		/* Neither end is enforced here: no record. */
 		return deliver(skb, hook, destination.hop_kind, destination.hop, 0);
 
-	reason = judge(side_of(c), &c->verdict, p, &source, &destination);
+	reason = judge(side_of(c), &c->verdict, policy_keys(p->protocol, p->source_port, p->destination_port), &source, &destination);
 	if (reason == REASON_POLICY && !starts) {
 		/* In the middle of a connection: perhaps the answer in one that was there before us. */
 		if (!(word->flags & LIVE_FLAG_PICK_UP) || p->tcp_flags & TCP_RST || bpf_jiffies64() >= word->pick_up_until)
 			return -REASON_NO_RECORD;
 		struct verdict given = c->verdict;
-		struct packet opposite;
 
-		__builtin_memset(&opposite, 0, sizeof(opposite));
-		opposite.protocol = p->protocol;
-		opposite.source_port = p->destination_port;
-		opposite.destination_port = p->source_port;
-		if (judge(side_of(c), &c->verdict, &opposite, &destination, &source)) {
+		if (judge(side_of(c), &c->verdict, policy_keys(p->protocol, p->destination_port, p->source_port), &destination, &source)) {
 			c->verdict = given;
 			return -REASON_NO_RECORD;
 		}
@@ -158,13 +153,14 @@ static __always_inline int forward_packet(struct __sk_buff *skb, struct context 
 	if (!flow || is_past(flow->expires, c->now))
 		return judge_packet(skb, c);
 
-	__u32 flags = flow->flags;
+	__u64 judged = read_judged(flow);
+	__u32 flags = judged >> 32;
 
 	forward = c->source_high == !!(flags & FLOW_FLAG_SOURCE_IS_HIGH);
 	if (begins_anew(&c->packet, flow, forward))
 		return judge_packet(skb, c);
 	reason = REASON_NONE;
-	if (flow->generation != c->generation)
+	if ((__u32)judged != c->generation)
 		reason = judge_again(skb, c, flow);
 	else if (flags & FLOW_FLAG_DENIED)
 		reason = REASON_POLICY;

@@ -70,19 +70,19 @@ export class EndpointTables {
     }
   }
 
-  /** After the flip: takes away what is not in `next`. Returns the interfaces that are no endpoint's any more. */
-  finish(next: NodeState): number[] {
-    const wanted = new Map<number, number>()
-    for (const [name, { number }] of next.compiled.endpoints) {
-      const port = next.forwarding.ports.get(name)
-      if (port !== undefined) wanted.set(number, port.ifindex)
-    }
-    const gone: number[] = []
-    for (const [ifindex, number] of [...this.#byIfindex]) {
-      if (wanted.get(number) === ifindex) continue
+  /** Interfaces that are no endpoint's any more in `next`. */
+  gone(next: NodeState): Set<number> {
+    const wanted = portsByNumber(next)
+    const gone = [...this.#byIfindex].filter(([ifindex, number]) => wanted.get(number) !== ifindex)
+    return new Set(gone.map(([ifindex]) => ifindex))
+  }
+
+  /** After the flip, and when the flows of `gone` have ended: takes away what is not in `next`. */
+  finish(next: NodeState, gone: ReadonlySet<number>): void {
+    const wanted = portsByNumber(next)
+    for (const ifindex of gone) {
       this.#maps.byIfindex.delete(keyOf(ifindex))
       this.#byIfindex.delete(ifindex)
-      gone.push(ifindex)
     }
     for (const number of [...this.#ports.keys()]) {
       if (wanted.has(number)) continue
@@ -95,8 +95,16 @@ export class EndpointTables {
       this.#maps.nodes.update(keyOf(number), new Uint8Array(nodeStruct.size))
       this.#nodes.delete(number)
     }
-    return gone
   }
+}
+
+function portsByNumber({ compiled, forwarding }: NodeState): Map<number, number> {
+  const found = new Map<number, number>()
+  for (const [name, { number }] of compiled.endpoints) {
+    const port = forwarding.ports.get(name)
+    if (port !== undefined) found.set(number, port.ifindex)
+  }
+  return found
 }
 
 export function keyOf(number: number): Uint8Array {
