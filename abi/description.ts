@@ -288,7 +288,10 @@ export const structs: Readonly<Record<string, Struct>> = {
   flow: {
     doc: "The one record of a flow. `source` is the original source. Counter index 0: source to destination, 1: back.",
     fields: {
-      generation: ["u32", "under which the verdicts stand; one aligned word with flags, so that a verdict and its generation change together"],
+      generation: [
+        "u32",
+        "under which the verdicts stand; one aligned word with flags, so that a verdict and its generation change together",
+      ],
       flags: ["u32", "FlowFlag; changed atomically"],
       expires: ["u32", "low 32 bits of jiffies64"],
       source_hop: ["u32", "way to the source: interface or node number"],
