@@ -179,17 +179,16 @@ export class Agent {
   async #desired(): Promise<Desired | undefined> {
     const latest = this.#latest
     if (latest === undefined) return undefined
-    if (!latest.cluster.nodes.has(this.#configuration.node)) {
-      // Without its node there is nothing to stand on yet; the objects bring it.
-      this.#log.warn(`No Node object named ${this.#configuration.node} is among the objects yet`)
-      return undefined
-    }
+    const { node, objects } = this.#configuration
+    // Without its node there is nothing to stand on: what is enforced stays, and people are told.
+    if (!latest.cluster.nodes.has(node))
+      throw new Error(`no Node object named ${node} is among the objects of ${objects}`)
     await this.#reconcile(latest.cluster)
     const forwarding: Forwarding | undefined = this.#network.forwarding()
     if (forwarding === undefined) return undefined
     const local = this.#network.attachments().filter((one) => one.phase === "attached")
     return {
-      cluster: withLocalAddresses(latest.cluster, this.#configuration.node, local),
+      cluster: withLocalAddresses(latest.cluster, node, local),
       forwarding,
       digest: latest.digest,
     }

@@ -98,6 +98,8 @@ function registerUp(group: Command, { io }: Session): void {
       io.err(
         `${paint("green", "lab")} ${lab.paths.name} ${changed ? "brought into this state" : "is up"}: ${what}, in ${durationText(io.now() - begin)}\n`,
       )
+      const named = options.name === "lab" ? "" : ` --lab ${options.name}`
+      io.err(`next: heddle observe --follow${named}, heddle lab exec${named} NS/POD -- CMD, heddle lab down${named}\n`)
     })
   examples(command, [
     ["heddle lab up -f examples/shop", "the shop, on two nodes"],

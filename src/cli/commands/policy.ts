@@ -19,6 +19,7 @@ import { problemLines, refName } from "../output/result.ts"
 import { tableText } from "../output/table.ts"
 import { count, originText } from "../output/text.ts"
 import { clientOf } from "../target.ts"
+import { registerDiff } from "./policy-diff.ts"
 
 interface Options extends AgentOptions {
   readonly namespace?: string
@@ -34,6 +35,7 @@ export const registerPolicy: Register = (program, session) => {
   registerCheck(group, session)
   registerList(group, session)
   registerShow(group, session)
+  registerDiff(group, session)
 }
 
 function registerCheck(group: Command, session: Session): void {

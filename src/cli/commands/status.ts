@@ -88,7 +88,7 @@ export function statusText(io: Pick<Io, "colour" | "now">, node: StatusResponse)
     add("Last commit", `${ago(node.lastCommitMs)}${took}`)
   }
   if (node.commitError !== "") {
-    add("Failing", paint("red", `since ${ago(node.commitErrorSinceMs)}: ${node.commitError}`))
+    add("Failing", paint("red", `since ${ago(node.commitErrorSinceMs)}: ${node.commitError.split("\n")[0]}`))
   }
   for (const source of node.sources) {
     const refused = source.refused === 0 ? "" : `, ${paint("red", `${source.refused} refused`)}`
