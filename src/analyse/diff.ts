@@ -7,7 +7,7 @@ import { familyOf } from "../net/address.ts"
 import { prefixBase } from "../net/prefix.ts"
 import type { Family, Prefix } from "../net/types.ts"
 import { type Traffic, trafficOf } from "./traffic.ts"
-import { addressOf, KEY_END, type Stretch, stretchAt, World } from "./world.ts"
+import { addressesOf, KEY_END, type Stretch, stretchAt, World } from "./world.ts"
 
 /** One end of changed connections. Names: pods `NAMESPACE/NAME`, `node/NAME`, blocks, `outside`, `own-node` (a process on the pod's node). */
 export type DiffEnd = readonly string[]
@@ -95,7 +95,7 @@ class Groups {
     const group = this.#groups.get(key)
     if (group === undefined) {
       this.#groups.set(key, { names: [name], classes, egress: sets?.egress, ingress: sets?.ingress })
-    } else group.names.push(name)
+    } else if (group.names.at(-1) !== name) group.names.push(name)
   }
 
   #number(set: PolicySet): number {
@@ -114,15 +114,19 @@ function podGroups(worlds: Worlds, keys: readonly string[], family: Family): Gro
   const groups = new Groups()
   for (const key of keys) {
     const sets = both(worlds, (world) => world.sets(key))
-    const classes = both(worlds, (world) => {
-      const address = addressOf(world, key, family)
-      return address && world.classOf(address)
-    })
-    if (sets === undefined || classes === undefined) continue
-    groups.add(key, classes, {
-      egress: [sets[0].egress, sets[1].egress],
-      ingress: [sets[0].ingress, sets[1].ingress],
-    })
+    const [old, now] = [addressesOf(worlds[0], key, family), addressesOf(worlds[1], key, family)]
+    // The pod is the same, its addresses need not be: they stand for each other in their order.
+    for (let i = 0; sets !== undefined && i < Math.min(old.length, now.length); i++) {
+      const classes = both(worlds, (world) => {
+        const address = (world === worlds[0] ? old : now)[i]
+        return address && world.classOf(address)
+      })
+      if (classes === undefined) continue
+      groups.add(key, classes, {
+        egress: [sets[0].egress, sets[1].egress],
+        ingress: [sets[0].ingress, sets[1].ingress],
+      })
+    }
   }
   return groups.list()
 }
@@ -168,8 +172,8 @@ interface EndRows {
 }
 
 function comparePair(worlds: Worlds, source: Group, target: Group, family: Family, found: Changes): void {
-  // A group of one is a pod and itself: nothing is enforced there.
-  if (source === target && source.names.length === 1) return
+  // A pod and itself: nothing is enforced there.
+  if (source.names.length === 1 && target.names.length === 1 && source.names[0] === target.names[0]) return
   const rows = ([0, 1] as const).map((state): EndRows => {
     const world = worlds[state]
     const row = (set: PolicySet | undefined, peer: Group): readonly Stretch[] | undefined =>

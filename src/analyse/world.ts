@@ -103,11 +103,9 @@ function onOneNode(cluster: Cluster): Cluster {
   return { ...cluster, endpoints }
 }
 
-/** An address of the family that is the workload's alone, if it has one. */
-export function addressOf(world: World, key: string, family: Family): Address | undefined {
-  return world.cluster.endpoints
-    .get(key)
-    ?.addresses.find(
-      (address) => familyOf(address) === family && world.compiled.addresses.get(address)?.endpoint === key,
-    )
+/** Addresses of the family that are the workload's own, in its order. */
+export function addressesOf(world: World, key: string, family: Family): Address[] {
+  return (world.cluster.endpoints.get(key)?.addresses ?? []).filter(
+    (address) => familyOf(address) === family && world.compiled.addresses.get(address)?.endpoint === key,
+  )
 }
