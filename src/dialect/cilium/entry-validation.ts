@@ -170,6 +170,7 @@ function validatePort(item: unknown, path: FieldPath, report: Report): void {
       `unknown protocol ${JSON.stringify(protocol)}`,
       near === undefined ? "allowed: TCP, UDP, SCTP, ANY" : `did you mean ${near}?`,
     )
+    return
   }
   const text = textAt(item, "port")
   const at = [...path, "port"]
