@@ -52,6 +52,8 @@ export interface WhySide {
   /** Set when the kernel's answer is another than the computed one. */
   readonly disagreement: string
   readonly enforced: boolean
+  /** What staged policies would decide; absent where that is the same by the same rule. */
+  readonly staged?: { readonly allowed: boolean; readonly rule: string; readonly origin?: Origin }
 }
 
 export interface WhyStep {
@@ -108,6 +110,7 @@ export function answerWhy(view: NodeView, question: WhyQuestion, kernel?: Kernel
         ? `computed from the objects: ${verdict.action} by ${ruleIdText(verdict.by)}${found.action === verdict.action ? "" : " (this should not be: please report it)"}`
         : "",
       enforced: node !== "",
+      ...(decided.staged === undefined ? {} : { staged: stagedOf(decided.staged) }),
     }
   }
   const egress = side("egress", source, packet.source)
@@ -236,6 +239,11 @@ function portOf(destination: ResolvedEnd, question: WhyQuestion): number {
     `${destination.text} has no port of that name and protocol`,
     `its ports: ${names || "none with names"}`,
   )
+}
+
+function stagedOf({ action, by }: NonNullable<Verdict["staged"]>): NonNullable<WhySide["staged"]> {
+  const origin = "origin" in by ? { origin: by.origin } : {}
+  return { allowed: action === "allow", rule: ruleIdText(by), ...origin }
 }
 
 function originOf(verdict: Verdict): Origin | undefined {

@@ -2,9 +2,9 @@ import { selects } from "../model/selector.ts"
 import { tryParseAddress } from "../net/address.ts"
 import { parsePrefix, prefixContains } from "../net/prefix.ts"
 import type { Address } from "../net/types.ts"
-import type { FlowEnd } from "./record.ts"
+import type { Decision, FlowEnd } from "./record.ts"
 import { parseSelector } from "./selector.ts"
-import { type FlowPredicate, type FlowTexts, isForwarded } from "./store.ts"
+import { type FlowPredicate, type FlowTexts, isForwarded, type Segment } from "./store.ts"
 
 /**
  * Which flows are wanted. Values of one field are alternatives, fields must all hold; an empty or absent field asks nothing. Fields
@@ -37,6 +37,10 @@ export interface FlowFilter {
   readonly rules?: readonly string[]
   /** `start`, `end`, `judged`, `drop`. */
   readonly kinds?: readonly string[]
+  /** Only flows of which staged policies would decide an end otherwise. */
+  readonly staged?: boolean
+  /** Not what interfaces say to their link of themselves: multicast and router solicitations, which nothing forwards. */
+  readonly noChatter?: boolean
 }
 
 export class FilterError extends Error {
@@ -81,7 +85,25 @@ export function compileFilter(filter: FlowFilter, texts: FlowTexts): FlowPredica
       ),
     )
   }
+  if (filter.staged === true) {
+    tests.push((s, i) => wouldChange(s.decisions[s.egress[i] ?? 0]) || wouldChange(s.decisions[s.ingress[i] ?? 0]))
+  }
+  if (filter.noChatter === true) {
+    const [drop, multicast] = [texts.kinds.indexOf("drop"), texts.reasons.indexOf("multicast")]
+    tests.push((s, i) => s.kind[i] !== drop || !(s.reason[i] === multicast || isRouterSolicitation(s, i)))
+  }
   return (segment, i) => tests.every((test) => test(segment, i))
+}
+
+function wouldChange(decision: Decision | undefined): boolean {
+  return decision?.staged !== undefined && decision.staged.allowed !== decision.allowed
+}
+
+const ICMPV6 = 58
+const ROUTER_SOLICITATION = 133
+
+function isRouterSolicitation(segment: Segment, i: number): boolean {
+  return segment.protocol[i] === ICMPV6 && (segment.ports[2 * i + 1] ?? 0) >> 8 === ROUTER_SOLICITATION
 }
 
 function given<T>(list: readonly T[] | undefined): list is readonly T[] {

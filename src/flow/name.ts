@@ -115,9 +115,8 @@ export class Names {
   decision(verdict: Verdict): Decision {
     let decision = this.#decisions.get(verdict)
     if (decision === undefined) {
-      const { by } = verdict
-      const origin = "origin" in by ? { origin: by.origin } : {}
-      decision = { allowed: verdict.action === "allow", rule: ruleIdText(by), ...origin }
+      const { staged } = verdict
+      decision = staged === undefined ? decided(verdict) : { ...decided(verdict), staged: decided(staged) }
       this.#decisions.set(verdict, decision)
     }
     return decision
@@ -127,6 +126,11 @@ export class Names {
   fixed(kind: "nodeToOwnPod" | "notEnforced", direction: Direction): Decision {
     return FIXED[kind][direction]
   }
+}
+
+function decided({ action, by }: Pick<Verdict, "action" | "by">): Omit<Decision, "staged"> {
+  const origin = "origin" in by ? { origin: by.origin } : {}
+  return { allowed: action === "allow", rule: ruleIdText(by), ...origin }
 }
 
 const FIXED = {

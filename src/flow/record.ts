@@ -24,6 +24,8 @@ export interface Decision {
   /** Text of the rule id (`ruleIdText`). */
   readonly rule: string
   readonly origin?: Origin
+  /** What staged policies would have decided; absent where that is the same by the same rule. */
+  readonly staged?: Omit<Decision, "staged">
 }
 
 /** One event with its names. `source` is the original source of the flow, or of the dropped packet. */

@@ -116,6 +116,10 @@ function endMessage(end: FlowEnd, port: number) {
 }
 
 function decisionMessage(decision: Decision) {
-  const { allowed, rule, origin } = decision
+  const { staged, ...decided } = decision
+  return { ...decidedMessage(decided), ...(staged === undefined ? {} : { staged: decidedMessage(staged) }) }
+}
+
+function decidedMessage({ allowed, rule, origin }: Omit<Decision, "staged">) {
   return { allowed, rule, ...(origin === undefined ? {} : { origin: { ...origin } }) }
 }

@@ -57,9 +57,10 @@ export function whyMessage(view: NodeView, answer: WhyAnswer) {
 }
 
 function sideMessage(side: WhySide) {
-  const { origin, steps, nearMisses, ...rest } = side
+  const { origin, steps, nearMisses, staged, ...rest } = side
   return {
     ...rest,
+    ...(staged === undefined ? {} : { staged: { ...staged } }),
     ...(origin === undefined ? {} : { origin: { ...origin } }),
     steps: steps.map(stepMessage),
     nearMisses: nearMisses.map(stepMessage),

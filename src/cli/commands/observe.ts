@@ -20,6 +20,8 @@ interface Options extends AgentOptions {
   readonly port?: string[]
   readonly fromPort?: string[]
   readonly toPort?: string[]
+  readonly staged?: boolean
+  readonly all?: boolean
   readonly [filter: string]: unknown
 }
 
@@ -59,12 +61,18 @@ export const registerObserve: Register = (program, session) => {
   repeated(command, "--to-port <number>", "port of the destination")
   repeated(command, "--protocol <name>", "tcp, udp, sctp, icmp, icmpv6 or a number")
   command
+    .option("--staged", "only what staged policies would decide otherwise, with the rule that would decide")
+    .option(
+      "--all",
+      "link chatter too: multicast and router solicitations of pods, left out unless --reason asks for it",
+    )
     .option("-o, --output <format>", "table, wide, json (an array; with --follow one object a line) or jsonl")
     .action((options: Options) => observe(io, options))
   examples(command, [
     ["heddle observe --follow", "everything, as it happens"],
     ["heddle observe -f --verdict dropped --namespace shop", "what policy stops in a namespace"],
     ["heddle observe --pod shop/web-0 --port 5432 --last 100", "one pod's database connections"],
+    ["heddle observe -f --staged", "what would change if staged policies were enforced"],
     ["heddle observe --since 5m -o jsonl", "the last five minutes, one object a line"],
   ])
 }
@@ -179,6 +187,8 @@ function filterOf(options: Options): NonNullable<Request["filter"]> {
     (list ?? []).map((text) => wholeNumber(text, flag, 65_535))
   return {
     ...texts,
+    staged: options.staged === true,
+    noChatter: options.all !== true && texts["reasons"] === undefined,
     verdicts: ((texts["verdicts"] as string[] | undefined) ?? []).map((text) => text.toLowerCase()),
     ports: ports(options.port, "--port"),
     fromPorts: ports(options.fromPort, "--from-port"),

@@ -60,6 +60,7 @@ export function flowLine(flow: Flow, paint: Paint, wide: boolean): string {
   parts.push(flow.kind === "start" || flow.kind === "drop" ? "" : flow.kind === "judged" ? "judged again:" : "ended:")
   const counters = `${flow.packets} packets, ${bytesText(flow.bytes)} out; ${flow.replyPackets}, ${bytesText(flow.replyBytes)} back`
   parts.push(flow.kind === "end" ? counters : decisionText(flow))
+  if (flow.kind !== "end") parts.push(stagedText(flow, paint))
   if (flow.kind === "drop" && flow.packets > 1n) parts.push(`(${flow.packets} packets)`)
   if (wide) {
     const { source, destination, egress, ingress } = flow
@@ -70,6 +71,26 @@ export function flowLine(flow: Flow, paint: Paint, wide: boolean): string {
     if (places.length > 0) parts.push(places.join(" "))
   }
   return `${parts.filter((part) => part !== "").join("  ")}\n`
+}
+
+/** What would be otherwise if staged policies were enforced: `[staged: would be dropped by …]`; empty when nothing would. */
+export function stagedText(flow: Flow, paint: Paint): string {
+  const changed = [flow.egress, flow.ingress].flatMap((one) =>
+    one?.staged === undefined || one.staged.allowed === one.allowed ? [] : [one.staged],
+  )
+  return changed
+    .map((one) =>
+      paint(
+        "yellow",
+        `[staged: would be ${one.allowed ? "allowed" : "dropped"} by ${one.rule}${whereText(one.origin)}]`,
+      ),
+    )
+    .join(" ")
+}
+
+function whereText(origin: Parameters<typeof originText>[0]): string {
+  const text = originText(origin)
+  return text === "" ? "" : ` (${text})`
 }
 
 /** One event as data, with the names that `-o json` promises. */
@@ -95,6 +116,7 @@ export function flowData(flow: Flow): Record<string, unknown> {
           ...(one.origin === undefined
             ? {}
             : { file: one.origin.file, line: one.origin.line, column: one.origin.column }),
+          ...(one.staged === undefined ? {} : { staged: decision(one.staged) }),
         }
   const icmp = flow.protocol === 1 || flow.protocol === 58
   return {

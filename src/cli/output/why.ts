@@ -29,10 +29,19 @@ function sideLines(side: WhySide, paint: Paint): string[] {
   if (place !== "") lines.push(`  at    ${place}`)
   const how = side.fromKernel ? "read from its kernel's tables" : "computed from the objects"
   lines.push(`  node  ${side.node}${side.generation === 0 ? "" : `, generation ${side.generation}`}, ${how}`)
+  if (side.staged !== undefined) lines.push(`  stage ${stagedText(side.staged, side.allowed, paint)}`)
   if (side.disagreement !== "") lines.push(`  ${paint("red", "but")}   ${side.disagreement}`)
   for (const [i, step] of side.steps.entries()) lines.push(`${i === 0 ? "  way   " : "        "}${stepText(step)}`)
   for (const [i, step] of side.nearMisses.entries()) lines.push(`${i === 0 ? "  near  " : "        "}${stepText(step)}`)
   return lines
+}
+
+/** What would be if staged policies were enforced. */
+function stagedText(staged: NonNullable<WhySide["staged"]>, allowed: boolean, paint: Paint): string {
+  const place = originText(staged.origin)
+  const by = `by ${staged.rule}${place === "" ? "" : ` (${place})`}`
+  if (staged.allowed === allowed) return `would still be ${allowed ? "allowed" : "denied"}, ${by}`
+  return `${staged.allowed ? paint("green", "would be allowed") : paint("red", "would be denied")} ${by}`
 }
 
 function stepText(step: WhyStep): string {
