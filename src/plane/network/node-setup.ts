@@ -59,6 +59,8 @@ export class NodeSetup {
   #sources: Partial<Record<Family, Address>> = {}
   #foreign: ReadonlySet<Prefix> = new Set()
   #routed: ReadonlySet<Prefix> = new Set()
+  /** The node's addresses when its routes were compared last. */
+  #own: string | undefined
   #script: string | undefined
   #nft: Promise<void> = Promise.resolve()
 
@@ -168,16 +170,19 @@ export class NodeSetup {
     if (ifindex === undefined) return
     const { netlink } = this.#namespace
     const own = input.cluster.nodes.get(this.#options.node)?.addresses ?? []
-    const usable = full ? netlink.addresses().filter((one) => !one.tentative) : undefined
+    // Routes name the node's address as source: with another one they must be made anew.
+    const all = full || own.join() !== this.#own
+    const usable = all ? netlink.addresses().filter((one) => !one.tentative) : undefined
     if (usable !== undefined) {
       this.#foreign = foreignDestinations(netlink)
       const here = own.filter((address) => usable.some((one) => one.address === address))
       this.#sources = sourcesOf(here)
     }
     const wanted = this.#podRoutes.wanted(input.cluster, input.ranges, input.attached, this.#foreign)
-    if (!full && wanted.size === this.#routed.size && wanted.isSubsetOf(this.#routed)) return
+    if (!all && wanted.size === this.#routed.size && wanted.isSubsetOf(this.#routed)) return
     applyRoutes(netlink, { ifindex, destinations: wanted, sources: this.#sources })
     this.#routed = wanted
+    this.#own = own.join()
   }
 
   async #ensureMasquerade({ cluster, ranges }: SetupInput, full: boolean): Promise<void> {
