@@ -119,16 +119,22 @@ export class Lab {
    */
   async apply(state: LabState): Promise<void> {
     const leaving = [...this.#pods.values()].filter((pod) => !keepsPod(pod, state.pods.get(podKey(pod)), state))
-    const gone = [...this.#nodes.values()].filter((node) => mustBeNew(node, state.nodes.get(node.name)))
+    const taken = new Set([...state.nodes.values(), ...state.pods.values()].flatMap((each) => each.addresses))
+    const gone = [...this.#nodes.values()].filter((node) => mustGo(node, state.nodes.get(node.name), taken))
     await this.#removePods([...new Set([...leaving, ...this.#podsOn(gone)])], new Set(gone.map((node) => node.name)))
     for (const node of gone) await this.#removeNode(node)
 
     const fresh = [...state.nodes.values()].filter((node) => !this.#nodes.has(node.name))
     if (fresh.length > 0) this.#progress(`starting ${fresh.length === 1 ? "a node" : `${fresh.length} nodes`}`)
     for (const node of fresh) this.#addNode(node)
+    // New addresses come before the agents hear of them, old ones go when no route of theirs needs them any more.
+    const moved: LabNode[] = []
     for (const node of state.nodes.values()) {
       const known = this.#nodes.get(node.name)
-      if (known !== undefined && !sameAddresses(known.addresses, node.addresses)) this.#underlay.changeNode(node)
+      if (known !== undefined && !sameAddresses(known.addresses, node.addresses)) {
+        this.#underlay.changeNode({ name: node.name, addresses: [...new Set([...node.addresses, ...known.addresses])] })
+        moved.push(node)
+      }
       this.#nodes.set(node.name, { ...known, ...node })
     }
 
@@ -171,6 +177,7 @@ export class Lab {
     this.#applied = objects
     if (arriving.length > 0) this.#progress("waiting until every node enforces the policies")
     await Promise.all([...state.nodes.keys()].map((node) => this.#awaitEnforced(node, digestOf(objects))))
+    for (const node of moved) this.#underlay.changeNode(node)
   }
 
   /** Takes everything away. */
@@ -328,11 +335,12 @@ function keepsPod(pod: PodRecord, next: LabPod | undefined, state: LabState): bo
 }
 
 /**
- * Whether a node must be made anew: its agent chose the overlay's family by its first address when it started. A node that the
- * state does not name stays idle for a later one.
+ * Whether a node must go, perhaps to be made anew: its agent chose the overlay's family by its first address when it started.
+ * A node that the state does not name stays idle for a later one, unless somebody else has its address now.
  */
-function mustBeNew(node: LabNode, next: LabNode | undefined): boolean {
-  const [before, now] = [node.addresses[0], next?.addresses[0]]
+function mustGo(node: LabNode, next: LabNode | undefined, taken: ReadonlySet<Address>): boolean {
+  if (next === undefined) return node.addresses.some((address) => taken.has(address))
+  const [before, now] = [node.addresses[0], next.addresses[0]]
   return before !== undefined && now !== undefined && familyOf(before) !== familyOf(now)
 }
 
