@@ -146,7 +146,10 @@ function l4Failure(l4: readonly L4Match[], walk: Walk, direction: Direction, pac
   const what = l4.some((match) => match.sourcePorts !== undefined || match.notSourcePorts !== undefined)
     ? `${packetWords(packet)} from port ${packet.sourcePort}`
     : `port ${packetWords(packet)}`
-  return { text: `${what.replace(/^port (?=\D)/, "")}: it allows ${l4Words(l4)}`, maybe: truths.includes("maybe") }
+  return {
+    text: `${what.replace(/^port (?=\D)/, "")}: it allows ${l4Words(l4, { source, destination })}`,
+    maybe: truths.includes("maybe"),
+  }
 }
 
 /** Alternatives of a peer, each as conditions that must all hold. */

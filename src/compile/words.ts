@@ -23,38 +23,60 @@ export function packetWords(packet: Packet): string {
   return hasPort ? `${packet.destinationPort}/${protocolWords(protocol)}` : protocolWords(protocol)
 }
 
-/** What a rule's alternatives for protocol and ports let in: `8080/TCP, 53/UDP`. */
-export function l4Words(l4: readonly L4Match[]): string {
-  return l4.length === 0 ? "every protocol and port" : l4.map(matchWords).join(", ")
+/** The ends of a connection, at which names of ports are looked up. */
+export interface NamedEnds {
+  readonly source: Facts
+  readonly destination: Facts
 }
 
-function matchWords(match: L4Match): string {
+/** What a rule's alternatives for protocol and ports let in: `8080/TCP, 53/UDP`, with `ends` `"http" (8080/TCP)`. */
+export function l4Words(l4: readonly L4Match[], ends?: NamedEnds): string {
+  return l4.length === 0 ? "every protocol and port" : l4.map((match) => matchWords(match, ends)).join(", ")
+}
+
+function matchWords(match: L4Match, ends: NamedEnds | undefined): string {
   const parts: string[] = []
   const protocols = match.protocols?.map(protocolWords).join(" or ") ?? ""
   if (match.ports !== undefined) {
-    parts.push(match.ports.length === 0 ? "no port" : `${portWords(match.ports)}${protocols && `/${protocols}`}`)
+    const words = portWords(match.ports, ends?.destination, match.protocols)
+    const told = ends !== undefined && match.ports.every((spec) => spec.kind === "named")
+    parts.push(match.ports.length === 0 ? "no port" : `${words}${protocols && !told ? `/${protocols}` : ""}`)
   } else if (protocols !== "" && match.icmp === undefined) parts.push(protocols)
   if (match.icmp !== undefined) {
     const code = match.icmp.code === undefined ? "" : ` code ${match.icmp.code}`
     parts.push(`${protocols || "ICMP"} type ${match.icmp.type}${code}`)
   }
   if (match.notProtocols?.length) parts.push(`not ${match.notProtocols.map(protocolWords).join(" or ")}`)
-  if (match.notPorts?.length) parts.push(`not port ${portWords(match.notPorts)}`)
-  if (match.sourcePorts !== undefined) parts.push(`from port ${portWords(match.sourcePorts)}`)
-  if (match.notSourcePorts?.length) parts.push(`not from port ${portWords(match.notSourcePorts)}`)
+  if (match.notPorts?.length) parts.push(`not port ${portWords(match.notPorts, ends?.destination)}`)
+  if (match.sourcePorts !== undefined) parts.push(`from port ${portWords(match.sourcePorts, ends?.source)}`)
+  if (match.notSourcePorts?.length) parts.push(`not from port ${portWords(match.notSourcePorts, ends?.source)}`)
   if (match.notIcmp !== undefined) parts.push(`not type ${match.notIcmp.type}`)
   if (match.family !== undefined) parts.push(`IPv${match.family} only`)
   return parts.length === 0 ? "every protocol and port" : parts.join(" ")
 }
 
-function portWords(specs: readonly PortSpec[]): string {
+function portWords(specs: readonly PortSpec[], end?: Facts, protocols?: readonly ProtocolNumber[]): string {
   return specs
     .map((spec) => {
-      if (spec.kind === "named") return `"${spec.name}"`
+      if (spec.kind === "named") return `"${spec.name}"${end === undefined ? "" : nameWords(spec.name, end, protocols)}`
       if (spec.kind === "service") return `of service ${spec.namespace}/${spec.name}`
       return spec.first === spec.last ? `${spec.first}` : `${spec.first}-${spec.last}`
     })
     .join(" or ")
+}
+
+/** What a port's name means at an end: ` (8080/TCP)`. */
+function nameWords(name: string, end: Facts, protocols: readonly ProtocolNumber[] | undefined): string {
+  if (end.kind === "unknown") return ""
+  const meant = end.namedPorts.filter(
+    (port) =>
+      port.name === name && (protocols === undefined || protocols.length === 0 || protocols.includes(port.protocol)),
+  )
+  if (meant.length > 0)
+    return ` (${meant.map(({ port, protocol }) => `${port}/${protocolWords(protocol)}`).join(" or ")})`
+  const other = end.namedPorts.find((port) => port.name === name)
+  if (other !== undefined) return ` (${endWords(end)} has it as ${other.port}/${protocolWords(other.protocol)})`
+  return ` (${endWords(end)} has no port of that name)`
 }
 
 /** Who the facts are of: `shop/web-0`, `node n1`, `192.0.2.1`. */
