@@ -63,6 +63,17 @@ static __always_inline bool arrives_right(struct __sk_buff *skb, __u32 hook, __u
 	}
 }
 
+/* Sources that no host has: unspecified, loopback, multicast, and what IPv4 reserves (RFC 6890, RFC 4291). */
+static __always_inline bool is_martian(const struct packet *p)
+{
+	__u32 first;
+
+	if (p->family == 6)
+		return (p->source[0] & 0xff) == 0xff || (p->source[0] == 0 && (p->source[1] == 0 || p->source[1] == 0x01ull << 56));
+	first = (p->source[1] >> 32) & 0xff;
+	return first == 0 || first == 127 || first >= 224;
+}
+
 /* Full form: whether the packet's source may arrive at this hook. Returns REASON_NONE or why not. */
 static __always_inline int check_source(struct __sk_buff *skb, struct context *c, __u32 hook, struct end *source)
 {
@@ -88,6 +99,8 @@ static __always_inline int check_source(struct __sk_buff *skb, struct context *c
 		}
 		return REASON_OVERLAY_SOURCE;
 	case HOOK_UPLINK:
+		if (is_martian(&c->packet))
+			return REASON_SPOOFED_SOURCE;
 		if (source->hop_kind == HOP_KIND_STACK && source->hop == 0)
 			return REASON_NONE;
 		if (routing == ROUTING_NATIVE && (source->hop_kind == HOP_KIND_NATIVE || (!source->known && source->flags & ADDRESS_FLAG_UNKNOWN)))
@@ -100,6 +113,8 @@ static __always_inline int check_source(struct __sk_buff *skb, struct context *c
 			node_end(c->packet.family, side_of(c), c->word, source);
 			return REASON_NONE;
 		}
+		if (is_martian(&c->packet))
+			return REASON_SPOOFED_SOURCE;
 		/* What pods send is handed over at their own hooks and never comes back through the stack. */
 		if (source->known && !(source->flags & (ADDRESS_FLAG_NODE | ADDRESS_FLAG_SELF)))
 			return REASON_WRONG_INTERFACE;

@@ -277,6 +277,30 @@ export const lies: readonly Lie[] = [
       }),
   },
   {
+    name: "sources that no host has, on the wire",
+    from: "outside",
+    reason: "spoofed-source",
+    frames: (cast) =>
+      ["0.0.0.0", "127.0.0.1", "224.0.0.1", "255.255.255.255", "::", "::1", "ff02::1"].map((text) => {
+        const source = parseAddress(text)
+        return onWire(cast, syn({ source, destination: addressOf(cast.victim, text.includes(":") ? 6 : 4) }))
+      }),
+  },
+  {
+    name: "headers that lie in the padding behind the packet",
+    from: "liar",
+    reason: "malformed",
+    frames: (cast) => {
+      const ends = [ownEnds(cast, 4), ownEnds(cast, 6)] as const
+      const [four, six] = ends.map((each) => tcp(ports, each)) as [Uint8Array, Uint8Array]
+      return [
+        packet.ipv4({ ...ends[0], protocol: Protocol.TCP, totalLength: 28 }, four),
+        packet.ipv6({ ...ends[1], next: Protocol.TCP, payloadLength: 8 }, six),
+        packet.ipv6({ ...ends[1], next: Protocol.TCP, payloadLength: 0 }, six),
+      ].map((bytes) => fromLiar(cast, bytes))
+    },
+  },
+  {
     name: "first fragment too short for the TCP header",
     from: "liar",
     reason: "fragment-invalid",

@@ -156,7 +156,13 @@ export class Stage {
       if (before === undefined) delete process.env["HEDDLE_BPF_OBJECT"]
       else process.env["HEDDLE_BPF_OBJECT"] = before
     }
-    await agentReady(this.paths, node, this.agent(node))
+    const client = await agentReady(this.paths, node, this.agent(node))
+    const status = async () => await client.call("status", {})
+    await until(`${node} enforces`, async () => {
+      const { commitError, generation } = await status()
+      if (commitError !== "") throw new Error(`${node} enforces nothing new: ${commitError}`)
+      return generation > 0
+    })
   }
 
   async restart(node: string, object?: string): Promise<void> {
