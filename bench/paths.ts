@@ -49,11 +49,15 @@ export interface HeddleOptions {
   readonly bigTcp?: boolean
   /** The compiled programs, if not the product's. */
   readonly object?: string
+  /** Flows without an answer that one pod may have; default: the product's. */
+  readonly halfOpenLimit?: number
 }
 
 /** A path through the real node network and eBPF plane, and what was made for it. */
 export interface HeddlePath extends Path {
   readonly planes: readonly EbpfPlane[]
+  /** Interfaces of the pods at the first node. */
+  readonly ifindex: { readonly client: number; readonly server: number }
   readonly close: () => void
 }
 
@@ -75,6 +79,7 @@ export async function heddlePath(ground: Ground, name: string, options: HeddleOp
   for (const pod of pods) preparePod(ground, at(pod.name))
   const planes: EbpfPlane[] = []
   const closing: (() => void)[] = []
+  const ifindex = { client: 0, server: 0 }
   for (const node of remote ? nodes : nodes.slice(0, 1)) {
     const path = ground.path(at(node.name))
     let plane: EbpfPlane | undefined
@@ -93,7 +98,7 @@ export async function heddlePath(ground: Ground, name: string, options: HeddleOp
     const entrances = await network.setup(cluster)
     plane = EbpfPlane.open({
       ...{ pinDirectory: ground.bpffs(at(`bpf-${node.name}`)), routing, overlayPort: 4789, entrances },
-      object: options.object,
+      ...{ object: options.object, halfOpenLimit: options.halfOpenLimit },
       namespace: openNamespace(path),
     })
     const loaded = plane
@@ -108,6 +113,9 @@ export async function heddlePath(ground: Ground, name: string, options: HeddleOp
         ...{ container: `c-${pod.name}`, ifname: "eth0", netns: ground.path(at(pod.name)), network: "pods" },
         ...{ namespace: "default", pod: pod.name, addresses: [] },
       })
+    const ports = network.forwarding()?.ports
+    ifindex.client ||= ports?.get("default/client")?.ifindex ?? 0
+    ifindex.server ||= ports?.get("default/server")?.ifindex ?? 0
   }
   if (options.bigTcp) for (const part of ["a", "client", "server"]) allowBig(ground, at(part))
   return {
@@ -115,7 +123,7 @@ export async function heddlePath(ground: Ground, name: string, options: HeddleOp
     client: ground.path(at("client")),
     server: ground.path(at("server")),
     address: { 4: serving[0] ?? "", 6: serving[1] ?? "" },
-    planes,
+    ...{ planes, ifindex },
     close: () => {
       for (const one of closing) one()
     },
