@@ -165,12 +165,11 @@ function isOfNode(frame: Uint8Array): boolean {
 }
 
 describe("lies", () => {
-  test.each(lies.map((lie) => [lie.name, lie.reason, lie] as const))(
-    "%s: dropped as %s",
-    async (_name, _reason, lie) => {
-      expect(await tell(lie)).toEqual([])
-    },
-  )
+  test.each(
+    lies.map((lie) => [lie.name, lie.reason, lie] as const),
+  )("%s: dropped as %s", async (_name, _reason, lie) => {
+    expect(await tell(lie)).toEqual([])
+  })
 
   test("each drop is told as an event with its reason", async () => {
     const told = new Set<string>()
