@@ -5,7 +5,7 @@ import { native } from "./native.ts"
 import { decodeSockaddr, encodeLinkSockaddr, encodeSockaddr, type From, SOCKADDR_ROOM } from "./sockaddr.ts"
 import { encodeOption, type SocketOption } from "./socket-option.ts"
 
-export { type Interest, type PollEvent, Poller } from "./poller.ts"
+export { Poller } from "./poller.ts"
 export type { SocketOption } from "./socket-option.ts"
 
 export type SocketType = "stream" | "dgram" | "raw" | "packet"

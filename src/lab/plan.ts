@@ -190,6 +190,6 @@ function hasEnded(value: JsonObject): boolean {
 }
 
 /** Addresses of one family, in order. */
-export function ofFamily(addresses: readonly Address[], family: Family): Address[] {
+function ofFamily(addresses: readonly Address[], family: Family): Address[] {
   return addresses.filter((address) => familyOf(address) === family)
 }

@@ -1,5 +1,4 @@
 import type { Address, Prefix, ProtocolNumber } from "../net/types.ts"
-import type { Origin } from "./origin.ts"
 import type { Policy, Tier } from "./policy.ts"
 import type { Labels } from "./selector.ts"
 
@@ -100,12 +99,6 @@ export interface Cluster {
    * Node pod prefixes and configured cluster prefixes together.
    */
   readonly clusterPrefixes: readonly Prefix[]
-}
-
-/** An accepted object and where it was written. */
-export interface Sourced<T> {
-  readonly value: T
-  readonly origin: Origin
 }
 
 /** A cluster in which there is nothing. */
