@@ -188,8 +188,3 @@ function hasEnded(value: JsonObject): boolean {
   const phase = textAt(value, "status", "phase")
   return phase === "Succeeded" || phase === "Failed"
 }
-
-/** Addresses of one family, in order. */
-function ofFamily(addresses: readonly Address[], family: Family): Address[] {
-  return addresses.filter((address) => familyOf(address) === family)
-}
