@@ -1,5 +1,4 @@
 import { nodeToModel, podAddresses } from "../dialect/kubernetes/index.ts"
-import { familyOf } from "../net/address.ts"
 import { parsePrefix } from "../net/prefix.ts"
 import type { Address, Family, Prefix } from "../net/types.ts"
 import { AddressPlan } from "../suite/addresses.ts"
