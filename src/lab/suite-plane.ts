@@ -1,4 +1,6 @@
+import type { AgentClient } from "../api/client.ts"
 import { evaluate } from "../compile/evaluate.ts"
+import { ruleIdText } from "../model/verdict.ts"
 import type { Address } from "../net/types.ts"
 import { identify } from "../source/objects.ts"
 import { judged } from "../suite/by.ts"
@@ -7,6 +9,7 @@ import type { ProbeResult, SuitePlane } from "../suite/plane.ts"
 import type { CaseState, Listen, ResolvedEnd, ResolvedProbe } from "../suite/state.ts"
 import { StateStore } from "../suite/store.ts"
 import { clearAbandoned, clearLab, lockPatiently } from "./clear.ts"
+import { DeciderWatch } from "./deciders.ts"
 import { Lab } from "./lab.ts"
 import type { LabLock } from "./lock.ts"
 import { onEndSignal, requireRoot } from "./manage.ts"
@@ -95,12 +98,21 @@ class LabPlane implements SuitePlane {
       }),
     )
     this.#prober.forget((name) => !name.startsWith(`${this.#step} `))
+    const wanted = asked.some((probe) => probe.probe.by !== undefined)
+    const watch = wanted ? await DeciderWatch.start(this.#clients(asked)) : undefined
     const outcomes = await this.#prober.run(asked.map((probe) => this.#task(probe)))
-    const byProbe = new Map(asked.map((probe, i) => [probe, outcomes[i]]))
-    return probes.map((probe): ProbeResult => {
-      if (probe.kind !== "ask") return probe.result
-      const connection = connections.get(probe)
-      return { ...this.#result(probe, byProbe.get(probe)), ...(connection === undefined ? {} : { connection }) }
+    const results = new Map<ResolvedProbe, ProbeResult>()
+    await Promise.all(
+      asked.map(async (probe, i) => {
+        const connection = connections.get(probe)
+        const result = await this.#result(probe, outcomes[i], probe.probe.by === undefined ? undefined : watch)
+        results.set(probe, connection === undefined ? result : { ...result, connection })
+      }),
+    )
+    await watch?.close()
+    return probes.map((probe) => {
+      const unanswered: ProbeResult = { got: "unsupported", reason: "the probe gave no answer" }
+      return probe.kind === "ask" ? (results.get(probe) ?? unanswered) : probe.result
     })
   }
 
@@ -141,8 +153,11 @@ class LabPlane implements SuitePlane {
     return this.#paths.podNamespace(namespace, name)
   }
 
-  /** What the packet met; who decided is named where the evaluator came to the same answer. */
-  #result(probe: Asked, outcome: Outcome | undefined): ProbeResult {
+  /**
+   * What the packet met. Where the suite asks who decided, the kernel's own word counts; otherwise the evaluator names it,
+   * if it came to the same answer.
+   */
+  async #result(probe: Asked, outcome: Outcome | undefined, watch: DeciderWatch | undefined): Promise<ProbeResult> {
     if (outcome === undefined) return { got: "unsupported", reason: "the probe gave no answer" }
     if (outcome.got === "failed") return { got: "unsupported", reason: outcome.reason ?? "the probe could not be sent" }
     const seen: ProbeResult =
@@ -154,7 +169,30 @@ class LabPlane implements SuitePlane {
     const expected = judged(egress, ingress)
     if ((expected.got === "allow") !== (outcome.got === "allow")) return seen
     const { by, deciders } = expected
-    return { ...seen, ...(by === undefined ? {} : { by }), ...(deciders === undefined ? {} : { deciders }) }
+    const computed = { ...seen, ...(by === undefined ? {} : { by }), ...(deciders === undefined ? {} : { deciders }) }
+    if (watch === undefined) return computed
+    const { source, destination, protocol, destinationPort } = probe.packet
+    const { sourcePort } = outcome
+    const told = await watch.of(
+      { source, sourcePort, destination, destinationPort, protocol },
+      { egress: egress.by.kind !== "notEnforced", ingress: ingress.by.kind !== "notEnforced" },
+    )
+    // The kernel tells at most so many drops a second; where it told nothing, the evaluator's word stays.
+    const rules = [told.egress?.rule ?? ruleIdText(egress.by), told.ingress?.rule ?? ruleIdText(ingress.by)]
+    if (outcome.got === "allow") return { ...computed, deciders: rules }
+    const denied = [told.egress, told.ingress].find((end) => end?.allowed === false)
+    return denied === undefined ? computed : { ...computed, by: denied.rule }
+  }
+
+  /** The agents of the nodes that judge any end of these. */
+  #clients(asked: readonly Asked[]): AgentClient[] {
+    const nodes = new Set(
+      asked.flatMap(({ source, target }) =>
+        [source.place, target.place].flatMap((place) => (place.kind === "outside" ? [] : [place.node])),
+      ),
+    )
+    const lab = this.#lab
+    return lab === undefined ? [] : [...nodes].map((node) => lab.client(node))
   }
 }
 
