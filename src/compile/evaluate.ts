@@ -16,6 +16,7 @@ import {
   stagedTarget,
   type Tier,
 } from "../model/policy.ts"
+import { behindServices } from "../model/services.ts"
 import type { RuleId, Verdict } from "../model/verdict.ts"
 import { familyOf } from "../net/address.ts"
 import { type Address, Protocol } from "../net/types.ts"
@@ -83,9 +84,10 @@ function firstAddress(cluster: Cluster, workload: Facts, near: Address): Address
   return addresses.find((address) => familyOf(address) === familyOf(near)) ?? near
 }
 
-/** The same facts as seen at another address: other blocks, and so other network sets, may lie around it. */
+/** The same facts as seen at another address: other blocks, and so other network sets, may lie around it; other services may list it. */
 function withAddress(cluster: Cluster, facts: Facts, address: Address): Facts {
-  return { ...facts, address, networkSets: factsOf(cluster, "", address).networkSets ?? [] }
+  const moved = { ...facts, address, networkSets: factsOf(cluster, "", address).networkSets ?? [] }
+  return { ...moved, services: behindServices(cluster, moved) }
 }
 
 /** A socket of the judging node: not one whose address says that it is a workload's or another node's. */
