@@ -1,8 +1,11 @@
 import type { SeenFlow } from "../analyse/flows.ts"
+import { Failure } from "../api/failure.ts"
 import type { Flow } from "../api/generated/heddle/agent/v1/agent_pb.ts"
 import type { Cluster } from "../model/cluster.ts"
 import { type ManifestObject, manifestAt } from "../model/manifest.ts"
+import { type Problem, problemText } from "../model/problem.ts"
 import { tryParseAddress } from "../net/address.ts"
+import { admit } from "../source/admit.ts"
 import { identify, ObjectStore, objectKey } from "../source/objects.ts"
 import type { AgentOptions } from "./command.ts"
 import { targetsOf, timeoutOf } from "./command.ts"
@@ -28,6 +31,29 @@ export async function objectsInForce(options: AgentOptions): Promise<ManifestObj
     }
   }
   throw refused
+}
+
+/** Throws a `Failure` with every mistake in what was read. */
+export function refuseMistakes(
+  verb: string,
+  read: readonly { readonly objects: readonly ManifestObject[]; readonly problems: readonly Problem[] }[],
+): void {
+  const problems = read.flatMap((one) => [...one.problems, ...one.objects.flatMap((object) => admit(object).problems)])
+  const errors = problems.filter((problem) => problem.severity === "error")
+  if (errors.length === 0) return
+  const mistakes = errors.length === 1 ? "one mistake" : `${errors.length} mistakes`
+  const hint = "correct them; heddle policy check FILE says the same"
+  throw new Failure("usage", `Cannot ${verb}: ${mistakes} in the manifests`, errors.map(problemText).join("\n"), hint)
+}
+
+/** The objects, with the changed ones in the places of those they replace. */
+export function replaced(objects: readonly ManifestObject[], changed: readonly ManifestObject[]): ManifestObject[] {
+  const all = new Map<string, ManifestObject>()
+  for (const object of [...objects, ...changed]) {
+    const ref = identify(object)
+    if (ref !== undefined) all.set(objectKey(ref), object)
+  }
+  return [...all.values()]
 }
 
 /** The cluster that objects make: those in force, and the changed ones in their places. */

@@ -3,7 +3,6 @@ import type { SeenFlow } from "../../analyse/flows.ts"
 import { Failure } from "../../api/failure.ts"
 import type { Cluster } from "../../model/cluster.ts"
 import type { ManifestObject } from "../../model/manifest.ts"
-import { hasErrors, problemText } from "../../model/problem.ts"
 import { type AgentOptions, agentOptions, examples, type Session } from "../command.ts"
 import type { Io } from "../io.ts"
 import { readManifestFiles } from "../manifest.ts"
@@ -111,21 +110,9 @@ async function againstCluster(io: Io, path: string, options: Options): Promise<C
 
 async function readObjects(io: Io, paths: readonly string[]): Promise<ManifestObject[]> {
   const { readManifests } = await import("../../source/yaml.ts")
-  const { admit } = await import("../../source/admit.ts")
-  const objects: ManifestObject[] = []
-  for (const { file, text } of await readManifestFiles(io, paths, true)) {
-    const read = readManifests(text, file)
-    const problems = [...read.problems, ...read.objects.flatMap((object) => admit(object).problems)]
-    if (hasErrors(problems)) {
-      const errors = problems.filter((problem) => problem.severity === "error")
-      throw new Failure(
-        "usage",
-        `Cannot compare with ${file}`,
-        errors.map(problemText).join("\n"),
-        "heddle policy check names all mistakes",
-      )
-    }
-    objects.push(...read.objects)
-  }
-  return objects
+  const { refuseMistakes } = await import("../cluster-source.ts")
+  const texts = await readManifestFiles(io, paths, true)
+  const read = texts.map(({ file, text }) => readManifests(text, file))
+  refuseMistakes("compare", read)
+  return read.flatMap(({ objects }) => objects)
 }

@@ -20,6 +20,7 @@ import { tableText } from "../output/table.ts"
 import { count, originText } from "../output/text.ts"
 import { clientOf } from "../target.ts"
 import { registerDiff } from "./policy-diff.ts"
+import { registerLint } from "./policy-lint.ts"
 
 interface Options extends AgentOptions {
   readonly namespace?: string
@@ -35,6 +36,7 @@ export const registerPolicy: Register = (program, session) => {
   registerCheck(group, session)
   registerList(group, session)
   registerShow(group, session)
+  registerLint(group, session)
   registerDiff(group, session)
 }
 
