@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from "node:util"
-import { groupOf, identityOf } from "../dialect/kubernetes/index.ts"
+import { objectGroup } from "../dialect/group.ts"
+import { identityOf } from "../dialect/kubernetes/index.ts"
 import type { Cluster } from "../model/cluster.ts"
 import { isRecord, type ManifestObject } from "../model/manifest.ts"
 import type { Origin } from "../model/origin.ts"
@@ -20,7 +21,7 @@ export interface ObjectRef {
 
 /** Identity of an object among all: `GROUP/KIND/NAMESPACE/NAME`; versions of one API group name the same object. */
 export function objectKey(ref: ObjectRef): string {
-  return `${groupOf(ref.apiVersion)}/${ref.kind}/${ref.namespace}/${ref.name}`
+  return `${objectGroup(ref.apiVersion)}/${ref.kind}/${ref.namespace}/${ref.name}`
 }
 
 /** An object in force. */

@@ -1,3 +1,4 @@
+import { objectGroup } from "../dialect/group.ts"
 import type { JsonObject, Manifest } from "./format.ts"
 
 /** Reading of raw Kubernetes objects that may be malformed: what is not there or of another type is undefined or empty. */
@@ -5,8 +6,7 @@ import type { JsonObject, Manifest } from "./format.ts"
 /** Identity of an object among all: `GROUP/KIND/NAMESPACE/NAME`, whatever the version. */
 export function manifestKey(object: JsonObject): string {
   const apiVersion = textAt(object, "apiVersion") ?? ""
-  const group = apiVersion.includes("/") ? apiVersion.slice(0, apiVersion.indexOf("/")) : ""
-  return `${group}/${kindOf(object)}/${namespaceOf(object)}/${nameOf(object)}`
+  return `${objectGroup(apiVersion)}/${kindOf(object)}/${namespaceOf(object)}/${nameOf(object)}`
 }
 
 export function kindOf(object: JsonObject): string {

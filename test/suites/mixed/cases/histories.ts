@@ -1,5 +1,5 @@
 import { allow, type Case, deny, denyIngress, ingress } from "../../builders.ts"
-import { everyone, from, gnp, into, rule, tier } from "../../calico/builders.ts"
+import { everyone, from, gnp, into, rule, stored, tier } from "../../calico/builders.ts"
 import { cnp as cilium } from "../../cilium/builders.ts"
 import { cnp as clusterPolicy, everyone as everyNamespace, from as peer, pods } from "../../policy-api/builders.ts"
 import { item } from "../builders.ts"
@@ -61,6 +61,24 @@ export const histories: readonly Case[] = [
       deny("x/b > x/a 80"),
       allow("y/a > x/a 80"),
     ),
+  ),
+  ...steps(
+    "an object moves to the other group of Calico's",
+    item(
+      ["calico"],
+      "under the API's group",
+      [into(from({ selector: "app == 'db'" }))],
+      allow("x/b > x/a 80"),
+      deny("y/a > x/a 80"),
+    ),
+    item(
+      ["calico"],
+      "under the storing group",
+      [stored(into(from({ selector: "app == 'db'" })))],
+      allow("x/b > x/a 80"),
+      deny("y/a > x/a 80"),
+    ),
+    item(["calico"], "gone", [], allow("y/a > x/a 80")),
   ),
   ...steps(
     "one language takes over from another",
