@@ -4,6 +4,7 @@ import {
   type SelectablePod,
   type ServiceDeclaration,
   type SliceDeclaration,
+  selectsPod,
 } from "../dialect/kubernetes/index.ts"
 import type { Service } from "../model/cluster.ts"
 
@@ -49,14 +50,16 @@ export class ServiceParts {
   pod(key: string, before: SelectablePod | undefined, after: SelectablePod | undefined): void {
     if (before !== undefined) this.#podsIn(before.namespace).delete(key)
     if (after !== undefined) this.#podsIn(after.namespace).set(key, after)
-    for (const namespace of new Set([before?.namespace, after?.namespace])) {
-      if (namespace === undefined) continue
-      if (this.#podsIn(namespace).size === 0) this.#pods.delete(namespace)
-      for (const name of this.#selecting.get(namespace) ?? []) {
-        const service = `${namespace}/${name}`
-        if (!this.#slices.has(service)) this.#changed.add(service)
+    for (const pod of [before, after]) {
+      if (pod === undefined) continue
+      for (const name of this.#selecting.get(pod.namespace) ?? []) {
+        const service = `${pod.namespace}/${name}`
+        const declared = this.#declared.get(service)
+        if (declared !== undefined && !this.#slices.has(service) && selectsPod(declared, pod))
+          this.#changed.add(service)
       }
     }
+    if (before !== undefined && this.#podsIn(before.namespace).size === 0) this.#pods.delete(before.namespace)
   }
 
   /** Services that may have changed since the last call; undefined for one that is gone. */

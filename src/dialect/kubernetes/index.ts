@@ -11,6 +11,7 @@ export {
   type SelectablePod,
   type ServiceDeclaration,
   type SliceDeclaration,
+  selectsPod,
   serviceToModel,
 } from "./service.ts"
 export { kubernetesKind, kubernetesKinds, type ValidationOptions, validateObject } from "./validate.ts"

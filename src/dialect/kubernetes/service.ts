@@ -80,13 +80,17 @@ export function endpointSliceToModel(value: unknown): SliceDeclaration {
   }
 }
 
+/** Whether a Service stands for a pod of its namespace. */
+export function selectsPod({ selector }: ServiceDeclaration, { labels }: SelectablePod): boolean {
+  if (selector === undefined) return false
+  return Object.entries(selector).every(([key, value]) => Object.hasOwn(labels, key) && labels[key] === value)
+}
+
 /** Backends of a Service that has no slices: its pods, each at the ports that it has of those the Service sends to. */
 export function backendsOfPods(service: ServiceDeclaration, pods: Iterable<SelectablePod>): readonly ServiceBackend[] {
-  const wanted = Object.entries(service.selector ?? {})
-  if (wanted.length === 0) return []
   const backends: ServiceBackend[] = []
   for (const pod of pods) {
-    if (!wanted.every(([key, value]) => Object.hasOwn(pod.labels, key) && pod.labels[key] === value)) continue
+    if (!selectsPod(service, pod)) continue
     const ports = service.ports.flatMap(({ protocol, target }): ServicePort[] => {
       if (typeof target === "number") return [{ protocol, port: target }]
       const port = pod.namedPorts.find((named) => named.name === target && named.protocol === protocol)?.port
