@@ -1,5 +1,5 @@
 import type { Cluster, Service, ServicePort } from "../model/cluster.ts"
-import type { Direction, L4Match, Match, Policy, PolicySide, PortSpec, Rule } from "../model/policy.ts"
+import type { Direction, L4Match, Match, Policy, PolicySide, PortSpec, Rule, ServiceMatch } from "../model/policy.ts"
 import { isTarget, namesService, selectsPods } from "../model/services.ts"
 import { changedKeys, ShardedMap } from "../model/sharded-map.ts"
 import { familyOf } from "../net/address.ts"
@@ -117,13 +117,19 @@ function expandMatch(match: Match, services: Cluster["services"]): Match {
     case "inNetworkSet":
       return { kind: match.kind, of: expandMatch(match.of, services) }
     case "service": {
-      const named = [...services.values()].filter((service) => namesService(match.of, service))
+      const named = servicesNamed(match.of, services)
       if (match.as === "backends") return addressed(named.flatMap(({ backends }) => backends.map((b) => b.address)))
       return { kind: "or", of: named.filter(isTarget).map(targetOf) }
     }
     default:
       return match
   }
+}
+
+function servicesNamed(of: ServiceMatch, services: Cluster["services"]): readonly Service[] {
+  const exact = of.namespace !== undefined && of.name !== undefined
+  const candidates = exact ? [services.get(`${of.namespace}/${of.name}`)] : [...services.values()]
+  return candidates.filter((service) => service !== undefined).filter((service) => namesService(of, service))
 }
 
 function targetOf(service: Service): Match {
