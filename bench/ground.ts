@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process"
-import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs"
+import { existsSync, mkdtempSync, readdirSync, rmSync, statSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { isMounted, mountBpffs, unmount } from "../src/kernel/mount.ts"
@@ -68,12 +68,10 @@ function clear(folder: string): void {
   if (!existsSync(folder)) return
   for (const entry of readdirSync(folder)) {
     const path = join(folder, entry)
-    try {
+    if (statSync(path).isDirectory()) {
       if (isMounted(path)) unmount(path)
-      else deleteNamespace(path)
-    } catch {
-      // A plain file or folder: goes with the rest.
-    }
+      else clear(path)
+    } else if (isMounted(path)) deleteNamespace(path)
   }
   rmSync(folder, { recursive: true, force: true })
 }
