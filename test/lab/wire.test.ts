@@ -111,17 +111,18 @@ test("the wrong one's answer is no answer", async () => {
   expect(outcome).toMatchObject({ got: "failed", reason: "answered by node-1, wanted somebody else" })
 })
 
-test.each([Protocol.TCP, Protocol.UDP, Protocol.SCTP])(
-  "a flow of protocol %i is kept and asked again",
-  async (protocol) => {
-    const task = tasks(protocol, { port: 80 })[2]
-    if (task === undefined) throw new Error("no task")
-    await prober.run([{ ...task, keep: "one" }])
-    expect((await prober.again("one", "allow"))?.got).toBe("allow")
-    responder.set(stations.filter((station) => station.netns !== task.to.netns))
-    expect((await prober.again("one", "deny"))?.got).not.toBe("allow")
-    responder.set(stations)
-    prober.forget()
-    expect(await prober.again("one", "allow")).toBeUndefined()
-  },
-)
+test.each([
+  Protocol.TCP,
+  Protocol.UDP,
+  Protocol.SCTP,
+])("a flow of protocol %i is kept and asked again", async (protocol) => {
+  const task = tasks(protocol, { port: 80 })[2]
+  if (task === undefined) throw new Error("no task")
+  await prober.run([{ ...task, keep: "one" }])
+  expect((await prober.again("one", "allow"))?.got).toBe("allow")
+  responder.set(stations.filter((station) => station.netns !== task.to.netns))
+  expect((await prober.again("one", "deny"))?.got).not.toBe("allow")
+  responder.set(stations)
+  prober.forget()
+  expect(await prober.again("one", "allow")).toBeUndefined()
+})
