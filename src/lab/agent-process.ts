@@ -71,10 +71,9 @@ export async function agentReady(paths: LabPaths, node: string, process: Process
       const status = await client.call("status", {}, 2_000)
       if (status.alive) return client
     } catch (error) {
-      if (!isAlive(process)) throw notStarted(paths, node, `it ended: ${lastWords(paths, node)}`)
+      if (!isAlive(process)) throw notStarted(node, `it ended: ${lastWords(paths, node)}`)
       if (Date.now() > until) {
         throw notStarted(
-          paths,
           node,
           `it did not answer within ${START_MS / 1_000} s (${reasonOf(error)}): ${lastWords(paths, node)}`,
         )
@@ -84,8 +83,8 @@ export async function agentReady(paths: LabPaths, node: string, process: Process
   }
 }
 
-function notStarted(paths: LabPaths, node: string, why: string): Failure {
-  return new Failure("failed", `Cannot start the agent of ${node}`, why, `read ${agentLog(paths, node)}`)
+function notStarted(node: string, why: string): Failure {
+  return new Failure("failed", `Cannot start the agent of ${node}`, why, "heddle doctor says what this machine lacks")
 }
 
 function lastWords(paths: LabPaths, node: string): string {

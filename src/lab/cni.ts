@@ -82,6 +82,6 @@ function failure(command: string, sandbox: Sandbox, why: string): Failure {
     "failed",
     `${what} ${sandbox.namespace}/${sandbox.pod}`,
     why === "" ? `the CNI plugin failed at ${command}` : why,
-    "the agent's log is in the node's directory; heddle lab status names it",
+    "heddle doctor says what this machine lacks; heddle lab status names the agents' logs",
   )
 }
