@@ -174,6 +174,10 @@ export const flags: Readonly<Record<string, Readonly<Record<string, readonly [nu
     picked: [1 << 9, "made from a packet in the middle of the connection"],
     denied: [1 << 10, "judged again and denied: its packets drop until it ages out or another generation allows it"],
     established: [1 << 11, "the handshake is done, or a reply came where there is none"],
+    byStack: [
+      1 << 12,
+      "the first packet came through the node's stack, whose conntrack may have translated it: its answers go there too",
+    ],
   },
   AddressFlag: {
     local: [1 << 0, "owned by one of this node's endpoints"],

@@ -218,7 +218,9 @@ static __always_inline __u32 advance(struct flow *flow, const struct packet *p, 
 		else
 			/* A forged reset must not end what goes on. */
 			next &= ~FLOW_FLAG_RESET;
-		if (forward && flags & FLOW_FLAG_REPLY_SEEN && (p->tcp_flags & (TCP_SYN | TCP_RST | TCP_ACK)) == TCP_ACK)
+		/* The last packet of a handshake; or, where that was before our time, an answer to what was seen. */
+		if ((p->tcp_flags & (TCP_SYN | TCP_RST | TCP_ACK)) == TCP_ACK &&
+		    (forward ? flags & FLOW_FLAG_REPLY_SEEN : flags & FLOW_FLAG_PICKED && flow->packets[0]))
 			next |= FLOW_FLAG_ESTABLISHED;
 	} else if (!forward) {
 		next |= FLOW_FLAG_ESTABLISHED;
@@ -262,6 +264,12 @@ static __noinline int make_record(struct __sk_buff *skb, struct context *c, cons
 	if (!shard || !count)
 		return REASON_INTERNAL;
 	stale = bpf_map_lookup_elem(shard, &c->key);
+	/*
+	 * Every new flow is half open first: without a limit a flood of anything would fill the table. One that is refused
+	 * leaves the stale one in the count.
+	 */
+	if (*count >= word->half_open_limit && !(stale && stale->flags & FLOW_FLAG_HALF_OPEN))
+		return REASON_HALF_OPEN_LIMIT;
 	if (stale) {
 		close_half_open(stale);
 		tell_flow(&c->key, stale, EVENT_KIND_FLOW_END, hook, skb->ifindex, p->tcp_flags);
@@ -269,14 +277,11 @@ static __noinline int make_record(struct __sk_buff *skb, struct context *c, cons
 	__builtin_memset(&flow, 0, sizeof(flow));
 	flow.generation = c->generation;
 	flow.flags = (c->source_high != reversed ? FLOW_FLAG_SOURCE_IS_HIGH : 0) | (source->endpoint ? FLOW_FLAG_JUDGES_SOURCE : 0) |
-		     (destination->endpoint ? FLOW_FLAG_JUDGES_DESTINATION : 0) | (c->node_socket && !reversed ? FLOW_FLAG_NODE_SOURCE : 0);
+		     (destination->endpoint ? FLOW_FLAG_JUDGES_DESTINATION : 0) | (c->node_socket && !reversed ? FLOW_FLAG_NODE_SOURCE : 0) |
+		     (hook == HOOK_HOST && !reversed ? FLOW_FLAG_BY_STACK : 0) | FLOW_FLAG_HALF_OPEN;
 	if (like_tcp(p->protocol) && !(p->tcp_flags & TCP_SYN && !(p->tcp_flags & TCP_ACK)))
-		/* The handshake was before our time. */
-		flow.flags |= FLOW_FLAG_PICKED | FLOW_FLAG_ESTABLISHED;
-	else if (*count >= word->half_open_limit)
-		return REASON_HALF_OPEN_LIMIT;
-	else
-		flow.flags |= FLOW_FLAG_HALF_OPEN;
+		/* The handshake was before our time: believed once the other end speaks too. */
+		flow.flags |= FLOW_FLAG_PICKED;
 	if (reversed)
 		flow.flags |= FLOW_FLAG_REPLY_SEEN;
 	write_ends(&flow, source, destination);
@@ -293,8 +298,7 @@ static __noinline int make_record(struct __sk_buff *skb, struct context *c, cons
 		return REASON_NONE;
 	if (error)
 		return REASON_FLOW_TABLE_FULL;
-	if (flow.flags & FLOW_FLAG_HALF_OPEN)
-		__sync_fetch_and_add(count, 1);
+	__sync_fetch_and_add(count, 1);
 	tell_flow(&c->key, &flow, EVENT_KIND_FLOW_START, hook, skb->ifindex, p->tcp_flags);
 	return REASON_NONE;
 }

@@ -106,7 +106,7 @@ static __noinline int follow_error(struct __sk_buff *skb, struct context *c)
 		return -reason;
 	/* Back to the end that sent the quoted packet. */
 	if (c->source_high == !!(flow->flags & FLOW_FLAG_SOURCE_IS_HIGH)) {
-		if (c->hook == HOOK_POD && flow->source_hop_kind == HOP_KIND_STACK)
+		if (c->hook == HOOK_POD && flow->source_hop_kind == HOP_KIND_STACK && !(flow->flags & FLOW_FLAG_BY_STACK))
 			skb->mark = ANSWER_MARK;
 		return deliver(skb, c->hook, flow->source_hop_kind, flow->source_hop, flow->source_endpoint);
 	}

@@ -115,6 +115,9 @@ static __always_inline int check_source(struct __sk_buff *skb, struct context *c
 		}
 		if (is_martian(&c->packet))
 			return REASON_SPOOFED_SOURCE;
+		/* The tunnel's own program hands over what is for pods: what comes this way was seen by none. */
+		if (overlay_ifindex && skb->ingress_ifindex == overlay_ifindex)
+			return REASON_WRONG_INTERFACE;
 		/* What pods send is handed over at their own hooks and never comes back through the stack. */
 		if (source->known && !(source->flags & (ADDRESS_FLAG_NODE | ADDRESS_FLAG_SELF)))
 			return REASON_WRONG_INTERFACE;

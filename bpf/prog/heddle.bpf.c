@@ -183,7 +183,7 @@ static __always_inline int forward_packet(struct __sk_buff *skb, struct context 
 	if (forward)
 		return deliver(skb, hook, flow->destination_hop_kind, flow->destination_hop, flow->destination_endpoint);
 	/* An answer to outside: conntrack knows nothing of the question and would take it for a new flow to masquerade. */
-	if (hook == HOOK_POD && flow->source_hop_kind == HOP_KIND_STACK)
+	if (hook == HOOK_POD && flow->source_hop_kind == HOP_KIND_STACK && !(flags & FLOW_FLAG_BY_STACK))
 		skb->mark = ANSWER_MARK;
 	return deliver(skb, hook, flow->source_hop_kind, flow->source_hop, flow->source_endpoint);
 }

@@ -117,6 +117,16 @@ export class Tables {
     return value === undefined ? 0 : abi.live.decode(value).generation
   }
 
+  /** Seconds for which connections of before a change of tables are still picked up in their middle; 0: they are not. */
+  get pickUpSeconds(): number {
+    const value = this.#maps.get("live")?.lookup(index(0))
+    const clock = this.#maps.get("sweep")?.lookup(index(0))
+    if (value === undefined || clock === undefined) return 0
+    const { flags, pickUpUntil, timeouts } = abi.live.decode(value)
+    const ticks = Number(pickUpUntil - abi.sweep.decode(clock).jiffies)
+    return (flags & abi.LiveFlag.pickUp) === 0 || ticks <= 0 ? 0 : ticks / (timeouts[abi.Timeout.second] || 1)
+  }
+
   /** Flow records counted in the last whole round of ageing. */
   get flowsLive(): bigint {
     const value = this.#maps.get("sweep")?.lookup(index(0))

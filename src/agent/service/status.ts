@@ -15,6 +15,12 @@ export function statusMethod(node: RunningNode): AgentService["status"] {
     const ready = all.filter(([key]) => compiled?.endpoints.has(key) === true && ports?.has(key) === true)
     const warnings: string[] = []
     if (enforced === undefined) warnings.push("nothing is enforced yet: pods on this node get nothing through")
+    const pickUp = tables?.pickUpSeconds ?? 0
+    if (pickUp > 0) {
+      warnings.push(
+        `connections from before the tables were made anew are picked up in their middle for ${Math.ceil(pickUp)} s more`,
+      )
+    }
     if (store.cluster().nodes.get(configuration.node) === undefined) {
       warnings.push(`no Node object named ${configuration.node} is among the objects`)
     }

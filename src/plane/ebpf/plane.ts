@@ -45,6 +45,8 @@ export interface EbpfPlaneOptions {
 }
 
 const HALF_OPEN_LIMIT = 8_192
+/** How long connections that were there before these tables are picked up in their middle (docs/design.md, 4). */
+const PICK_UP_SECONDS = 30
 const smallestFrame = new Uint8Array(64)
 
 /** The eBPF data plane of one node. What it has put into the kernel goes on without it. */
@@ -62,6 +64,8 @@ export class EbpfPlane implements Plane {
   /** Settles when nobody reads the side that is not live. */
   #grace: Promise<void>
   #applied: NodeState | undefined
+  /** Programs of another layout are in force; they stay so until a first state stands in these tables. */
+  #replaces: boolean
   #names: NamesOfNumbers | undefined
 
   private constructor(options: EbpfPlaneOptions, object: LoadedObject, fresh: boolean) {
@@ -83,6 +87,7 @@ export class EbpfPlane implements Plane {
     this.#flows = new FlowTable(map("flows"))
     const pinDirectory = hasTcx() ? options.pinDirectory : undefined
     this.#attacher = new Attacher({ program: (name) => this.program(name), pinDirectory, namespace: options.namespace })
+    this.#replaces = this.#tables.generation === 0 && this.#stalePins().some((file) => !isLinkPin(file))
     // Whoever was here before may have flipped a moment ago.
     this.#grace = this.#waitForReaders()
   }
@@ -165,8 +170,12 @@ export class EbpfPlane implements Plane {
     this.#attacher.attachPod(ifindex)
   }
 
-  /** Attaches the node's own entrances. Idempotent; replaces programs of an earlier load without a gap. */
+  /**
+   * Attaches the node's own entrances. Idempotent; replaces programs of an earlier load without a gap: those of another
+   * layout, whose tables are not read, by the first `apply`.
+   */
   attachEntrances(): void {
+    if (this.#replaces) return
     this.#attacher.attachEntrances(this.#options.entrances)
     this.#removeStalePins()
   }
@@ -198,13 +207,19 @@ export class EbpfPlane implements Plane {
     this.#sides[side].write(compiled)
     this.#tables.setSlots(side, { outside: compiled.outsideSlot, node: compiled.nodeSocketSlot })
     this.#endpoints.prepare(next)
-    this.#attacher.ensurePods(new Set([...next.forwarding.ports.values()].map((port) => port.ifindex)), change === null)
-    if (change === null) this.#attacher.attachEntrances(this.#options.entrances, true)
+    if (!this.#replaces) this.#attach(next, change === null)
     const leftovers = this.#addresses.leaving(next, previous)
     this.#addresses.prepare(next, side, leftovers, previous)
     const generation = nextGeneration(this.#tables.generation)
     this.#tables.generation = generation
     this.#names = namesOf(next)
+    if (this.#replaces) {
+      // Connections of before have no record here: for a while their middles may tell what they are.
+      this.allowPickUp(PICK_UP_SECONDS)
+      this.#attach(next, true)
+      this.#replaces = false
+      this.#removeStalePins()
+    }
     this.#grace = this.#waitForReaders()
     if (leftovers.addresses.length + leftovers.prefixes.length > 0) {
       // Packets that are being judged by the generation before still look for these. Once they are gone, their slots must
@@ -228,6 +243,11 @@ export class EbpfPlane implements Plane {
     // Whoever writes next awaits it and hears of a failure.
     wait.catch(() => {})
     return wait
+  }
+
+  #attach({ forwarding }: NodeState, repair: boolean): void {
+    this.#attacher.ensurePods(new Set([...forwarding.ports.values()].map((port) => port.ifindex)), repair)
+    if (repair) this.#attacher.attachEntrances(this.#options.entrances, true)
   }
 
   /**
@@ -321,15 +341,17 @@ export class EbpfPlane implements Plane {
     return existsSync(pinDirectory) ? readdirSync(pinDirectory).filter((file) => file.includes("-")) : []
   }
 
-  /** Pins of other layouts, and of links on interfaces that are no more: nothing reads them. */
-  #removeStalePins(): void {
-    const { entrances, pinDirectory } = this.#options
-    const indices = new Set(Object.values(entrances).map(String))
-    for (const file of this.#pins()) {
+  /** Pins of other layouts, and of links on interfaces that are no more. */
+  #stalePins(): string[] {
+    const indices = new Set(Object.values(this.#options.entrances).map(String))
+    return this.#pins().filter((file) => {
       const tail = file.slice(file.lastIndexOf("-") + 1)
-      if (isLinkPin(file) ? indices.has(tail) : tail === layout) continue
-      unlinkSync(join(pinDirectory, file))
-    }
+      return !(isLinkPin(file) ? indices.has(tail) : tail === layout)
+    })
+  }
+
+  #removeStalePins(): void {
+    for (const file of this.#stalePins()) unlinkSync(join(this.#options.pinDirectory, file))
   }
 }
 
