@@ -208,7 +208,8 @@ static __always_inline __u32 advance(struct flow *flow, const struct packet *p, 
 {
 	__u32 flags = flow->flags, next = flags;
 
-	if (!forward)
+	/* A refusal is no reply: what follows it has no connection to confirm. */
+	if (!forward && !(like_tcp(p->protocol) && p->tcp_flags & TCP_RST))
 		next |= FLOW_FLAG_REPLY_SEEN;
 	if (like_tcp(p->protocol)) {
 		if (p->tcp_flags & TCP_FIN)

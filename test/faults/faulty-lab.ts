@@ -4,8 +4,9 @@ import { setTimeout as sleep } from "node:timers/promises"
 import { promisify } from "node:util"
 import type { AgentClient } from "../../src/api/client.ts"
 import { agentLog, agentReady, agentSocket, startInNamespace } from "../../src/lab/agent-process.ts"
-import { clearLab } from "../../src/lab/clear.ts"
+import { clearLab, lockPatiently } from "../../src/lab/clear.ts"
 import { Lab } from "../../src/lab/lab.ts"
+import type { LabLock } from "../../src/lab/lock.ts"
 import { readLabManifests } from "../../src/lab/manifests.ts"
 import { packageRoot } from "../../src/lab/package.ts"
 import { LabPaths } from "../../src/lab/paths.ts"
@@ -26,8 +27,11 @@ export class FaultyLab {
   readonly paths: LabPaths
   readonly #agents = new Map<string, ProcessId>()
 
-  private constructor(lab: Lab) {
+  readonly #lock: LabLock
+
+  private constructor(lab: Lab, lock: LabLock) {
     this.lab = lab
+    this.#lock = lock
     this.paths = lab.paths
   }
 
@@ -41,9 +45,10 @@ export class FaultyLab {
     // What users run is the bundle, and it starts at once.
     execFileSync(join(root, "scripts/build-bundle"))
     const paths = new LabPaths(`${name}-${process.pid}`)
+    const lock = await lockPatiently(paths.name, 0)
     const lab = await Lab.create(paths, { routing: "vxlan", answering: { set: async () => [] } })
     before?.(paths)
-    const made = new FaultyLab(lab)
+    const made = new FaultyLab(lab, lock)
     try {
       const { manifests: objects } = readLabManifests([{ file: "lab.yaml", text: manifests }])
       await lab.apply(planLab(objects, { nodes, families: [4] }))
@@ -108,5 +113,6 @@ export class FaultyLab {
   async down(): Promise<void> {
     await endProcesses([...this.#agents.values()], 0)
     await clearLab(this.paths)
+    await this.#lock.release()
   }
 }

@@ -10,8 +10,18 @@ export interface Stream {
   readonly from: string
   readonly to: string
   readonly protocol: 6 | 17
-  readonly sourcePort?: number
   readonly port: number
+  /** The first of `flows` source ports; default 10,000. */
+  readonly sourcePort?: number
+  /** How many source ports take turns; default 64, of UDP 1. */
+  readonly flows?: number
+  /**
+   * Flags of the segments that each source port sends in turn. Default: RST alone, which is judged by itself: where it
+   * belongs to no connection it makes no record, so every single one asks the policy.
+   */
+  readonly flags?: readonly number[]
+  /** Ends by itself when every packet has gone out once. */
+  readonly once?: boolean
 }
 
 export interface SenderTask {
@@ -20,17 +30,22 @@ export interface SenderTask {
   readonly shared: SharedArrayBuffer
 }
 
-/**
- * A segment with RST is judged by itself: where it belongs to no connection it makes no record, so every single one asks
- * the policy. A datagram with fixed ports is always of the same flow.
- */
-function packetsOf(stream: Stream): Uint8Array[] {
-  const ends = { source: parseAddress(stream.from), destination: parseAddress(stream.to) }
-  if (stream.protocol === 17)
-    return [udp({ sourcePort: stream.sourcePort ?? 1, destinationPort: stream.port }, ends, Buffer.from("x"))]
-  return Array.from({ length: 64 }, (_, i) =>
-    tcp({ sourcePort: 10_000 + i, destinationPort: stream.port, flags: TcpFlag.rst }, ends),
-  )
+function packetsOf({
+  from,
+  to,
+  protocol,
+  port,
+  sourcePort = 10_000,
+  flows,
+  flags = [TcpFlag.rst],
+}: Stream): Uint8Array[] {
+  const ends = { source: parseAddress(from), destination: parseAddress(to) }
+  const count = flows ?? (protocol === 17 ? 1 : 64)
+  return Array.from({ length: count }, (_, i) => sourcePort + i).flatMap((own) => {
+    const ports = { sourcePort: own, destinationPort: port }
+    if (protocol === 17) return [udp(ports, ends, Buffer.from("x"))]
+    return flags.map((each) => tcp({ ...ports, flags: each }, ends))
+  })
 }
 
 function run({ streams, shared }: SenderTask): void {
@@ -42,7 +57,10 @@ function run({ streams, shared }: SenderTask): void {
     socket.option("receiveBuffer", 0)
     return [socket, packetsOf(stream), parseAddress(stream.to), i + 1]
   })
-  for (let turn = 0; Atomics.load(words, 0) === 0; turn++) {
+  const last = streams.every((stream) => stream.once)
+    ? Math.max(...lines.map(([, packets]) => packets.length))
+    : Infinity
+  for (let turn = 0; turn < last && Atomics.load(words, 0) === 0; turn++) {
     for (const [socket, packets, to, word] of lines) {
       const packet = packets[turn % packets.length]
       if (packet !== undefined && socket.sendTo(packet, to, 0) > 0) Atomics.add(words, word, 1)

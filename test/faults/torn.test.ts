@@ -1,14 +1,14 @@
 import { execFileSync } from "node:child_process"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
-import { Worker } from "node:worker_threads"
 import { afterAll, beforeAll, expect, test } from "vitest"
 import { rcuGrace } from "../../src/kernel/grace.ts"
 import { openSocket, type Socket } from "../../src/kernel/socket.ts"
 import type { EbpfPlaneOptions } from "../../src/plane/ebpf/plane.ts"
 import { app, block, cluster, type PodSpec, pods, policy, tcpPort } from "../kernel/bpf-fixture.ts"
 import { Ground } from "../kernel/native-fixture.ts"
-import type { SenderTask, Stream } from "./sender.ts"
+import type { Stream } from "./sender.ts"
+import { Senders } from "./senders.ts"
 import { WireNode } from "./wire-node.ts"
 
 /*
@@ -71,11 +71,7 @@ afterAll(() => ground?.remove())
 /** Commits generations one after the other while two threads send; counts what no generation explains. */
 async function commitUnderTraffic(generations: number, options: Partial<EbpfPlaneOptions>): Promise<Count> {
   const node = new WireNode(addresses, options)
-  const workers: Worker[] = []
   const sockets: Socket[] = []
-  const shared = [0, 1].map(() => new SharedArrayBuffer(4 * 8))
-  const sent = (stream: number) =>
-    shared.reduce((sum, words) => sum + Atomics.load(new Uint32Array(words), stream + 1), 0)
   try {
     let state = node.compile(generation(0))
     await node.plane.apply(state, null)
@@ -105,12 +101,9 @@ async function commitUnderTraffic(generations: number, options: Partial<EbpfPlan
       stream("kept", addresses.peer, { protocol: 17, sourcePort: 81, port: 5_000 }),
     ]
     const before = { open: node.received("open"), shut: node.received("shut"), node: node.received() }
-    for (const [i, words] of shared.entries()) {
-      const kept = keeping[i]
-      const task: SenderTask = { streams: [...asking, ...(kept ? [kept] : [])], shared: words }
-      workers.push(new Worker(join(import.meta.dirname, "sender.ts"), { workerData: task }))
-    }
-    while (sent(3) < 2 || shared.some((words) => Atomics.load(new Uint32Array(words), 1) < 10)) await sleep(5)
+    await using senders = new Senders(keeping.map((kept) => [...asking, kept]))
+    const sent = (stream: number) => senders.sent(stream)
+    while ([0, 1, 2, 3].some((stream) => sent(stream) < 20)) await sleep(5)
 
     const started = performance.now()
     const patient = options.grace === undefined
@@ -132,8 +125,7 @@ async function commitUnderTraffic(generations: number, options: Partial<EbpfPlan
       if (seen() < base.arrived + 4 || wrong() > base.denied) stale++
     }
     const seconds = (performance.now() - started) / 1_000
-    for (const words of shared) Atomics.store(new Uint32Array(words), 0, 1)
-    await Promise.all(workers.map((worker) => new Promise((resolve) => worker.once("exit", resolve))))
+    await senders.stop()
     await sleep(50)
     const gained = node.received("open") - before.open
     return {
@@ -145,8 +137,6 @@ async function commitUnderTraffic(generations: number, options: Partial<EbpfPlan
       stale,
     }
   } finally {
-    for (const words of shared) Atomics.store(new Uint32Array(words), 0, 1)
-    await Promise.all(workers.map((worker) => worker.terminate()))
     for (const socket of sockets) socket.close()
     node.remove()
   }

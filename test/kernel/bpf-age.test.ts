@@ -95,6 +95,8 @@ test("a full shard drops new flows and keeps the old", async () => {
   for (let i = 0; i < 6_000 && full === 0; i++) {
     const port = 1_000 + i
     if (node.send("default/a", segment("10.0.1.1", "10.0.1.2", [port, 81], ack)) === Action.shot) full = port
+    // Both ends have spoken: a connection from before, no longer half open.
+    node.send("default/b", segment("10.0.1.2", "10.0.1.1", [81, port], ack))
   }
   expect(full).toBeGreaterThan(0)
   expect(node.plane.drops().get("flow-table-full")?.packets).toBeGreaterThan(0n)
