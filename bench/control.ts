@@ -57,7 +57,6 @@ async function startAgent(): Promise<number> {
       `--net=${ground.path("node")}`,
       "--",
       process.execPath,
-      ...(process.env["BENCH_AGENT_FLAGS"]?.split(" ") ?? []),
       ...["--import", join(root, "bench/loop-delay.ts")],
       join(root, "dist/heddle.mjs"),
       "agent",

@@ -144,12 +144,17 @@ export class ObjectStore {
     return this.#entries.get(objectKey(ref))?.stored
   }
 
+  /** How many objects are in force. */
+  get size(): number {
+    return this.#entries.size
+  }
+
   /** The objects in force, of one kind or all, sorted by kind, namespace and name. */
   list(kind?: string): StoredObject[] {
-    const found: StoredObject[] = []
-    for (const { stored } of this.#entries.values())
-      if (kind === undefined || stored.ref.kind === kind) found.push(stored)
-    return found.sort((a, b) => compareTexts(objectKey(a.ref), objectKey(b.ref)))
+    const found: [key: string, stored: StoredObject][] = []
+    for (const [key, { stored }] of this.#entries)
+      if (kind === undefined || stored.ref.kind === kind) found.push([key, stored])
+    return found.sort(([a], [b]) => compareTexts(a, b)).map(([, stored]) => stored)
   }
 
   /** Objects of which a version is refused at present; `kept` since when the version in force is. */

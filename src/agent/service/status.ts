@@ -47,7 +47,7 @@ export function statusMethod(node: RunningNode): AgentService["status"] {
           name: "directory",
           place: configuration.objects,
           ready: node.source.ready,
-          objects: store.list().length,
+          objects: store.size,
           refused: refused.length,
           error:
             problems[0] === undefined

@@ -213,7 +213,7 @@ export class DirectorySource {
    */
   #lossHeld(listing: Listing): boolean {
     const gone = [...this.#files.keys()].some((name) => !listing.files.has(name))
-    const restored = !this.#restoredChecked && this.#options.store.list().length > 0
+    const restored = !this.#restoredChecked && this.#options.store.size > 0
     if (!gone && !restored) {
       this.#lossSince = undefined
       return false
