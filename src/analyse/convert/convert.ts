@@ -1,6 +1,7 @@
 import { isRecord, type ManifestObject } from "../../model/manifest.ts"
-import type { Policy } from "../../model/policy.ts"
+import { KUBERNETES_ORDER, type Policy, type Tier } from "../../model/policy.ts"
 import { identify, ObjectStore } from "../../source/objects.ts"
+import { rulesOf } from "../lint/context.ts"
 import { calicoTiers, toCalico } from "./calico.ts"
 import { toCilium } from "./cilium.ts"
 import { toKubernetes } from "./kubernetes.ts"
@@ -55,6 +56,7 @@ export function convert(objects: readonly ManifestObject[], to: Language): Conve
     policy.group === groups[to] && (to !== "policy-api" || policy.kind === "ClusterNetworkPolicy")
   const converted = policies.filter((policy) => !isKept(policy))
   if (converted.length < policies.length) refuseNeighbours(source, policies.filter(isKept), converted)
+  if (to === "calico") refuseTiers(source, cluster.tiers, converted)
   const drafts = converted.flatMap((policy) => source.convert(policy, (one) => makers[to](one, source)))
   const tiers = to === "calico" ? calicoTiers(converted) : []
   return {
@@ -63,18 +65,44 @@ export function convert(objects: readonly ManifestObject[], to: Language): Conve
   }
 }
 
-/** Calico's own policies near order 1000 of tier default could come to stand between or level with those converted. */
+/** Refuses what would come to stand in another order beside policies that stay as they are. */
 function refuseNeighbours(source: Source, kept: readonly Policy[], converted: readonly Policy[]): void {
-  const near = kept.find(
-    (policy) =>
-      policy.group === "projectcalico.org" && policy.tier === "default" && policy.order > 999 && policy.order <= 1_000,
+  const inDefault = kept.filter((policy) => policy.tier === "default")
+  const near = inDefault.find(
+    (policy) => policy.group === "projectcalico.org" && policy.order > 999 && policy.order <= 1_000,
   )
-  if (near === undefined) return
+  const denies = inDefault.some(
+    (policy) => policy.group === "cilium.io" && rulesOf(policy).some((rule) => rule.action === "deny"),
+  )
   for (const policy of converted) {
     source.convert(policy, () => {
-      const what = `its place beside Calico's ${near.name} of order ${near.order}`
-      throw new Unsayable(what, "names would decide between them; give that one another order first")
+      if (near !== undefined) {
+        const what = `its place beside Calico's ${near.name} of order ${near.order}`
+        throw new Unsayable(what, "names would decide between them; give that one another order first")
+      }
+      if (denies && policy.tier === "default" && policy.order < KUBERNETES_ORDER) {
+        throw new Unsayable(
+          `order ${policy.order}, before Cilium's denies`,
+          "as a policy of Cilium it would come after them",
+        )
+      }
+      return []
     })
+  }
+}
+
+/** Tiers of policy-api become tiers of Calico, which must not meet others of their order or name. */
+function refuseTiers(source: Source, tiers: ReadonlyMap<string, Tier>, converted: readonly Policy[]): void {
+  for (const made of calicoTiers(converted)) {
+    const order = isRecord(made.spec) ? made.spec["order"] : undefined
+    const other = [...tiers.values()].find((tier) => tier.order === order || tier.name === made.metadata.name)
+    if (other === undefined) continue
+    for (const policy of converted.filter((one) => one.tier !== "default")) {
+      source.convert(policy, () => {
+        const what = `its place beside tier ${other.name} of order ${other.order}`
+        throw new Unsayable(what, "names would decide between them; give that one another order first")
+      })
+    }
   }
 }
 

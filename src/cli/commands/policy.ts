@@ -19,6 +19,7 @@ import { problemLines, refName } from "../output/result.ts"
 import { tableText } from "../output/table.ts"
 import { count, originText } from "../output/text.ts"
 import { clientOf } from "../target.ts"
+import { registerConvert } from "./policy-convert.ts"
 import { registerDiff } from "./policy-diff.ts"
 import { registerLint } from "./policy-lint.ts"
 
@@ -32,12 +33,13 @@ interface Options extends AgentOptions {
 export const registerPolicy: Register = (program, session) => {
   const group = program
     .command("policy")
-    .description("Policies: check files, list what is in force, show what a pod enforces")
+    .description("Policies: check, lint, compare and convert files; list what is in force, show what a pod enforces")
   registerCheck(group, session)
   registerList(group, session)
   registerShow(group, session)
   registerLint(group, session)
   registerDiff(group, session)
+  registerConvert(group, session)
 }
 
 function registerCheck(group: Command, session: Session): void {
