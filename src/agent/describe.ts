@@ -1,3 +1,4 @@
+import { withoutMarks } from "../compile/words.ts"
 import type { L4Match, Match, PortSpec, ServiceMatch } from "../model/policy.ts"
 import type { Selector } from "../model/selector.ts"
 
@@ -31,7 +32,7 @@ export function matchText(match: Match): string {
     case "hasNamedPort":
       return `with a port named ${match.name}`
     case "inNetworkSet":
-      return `in a network set ${matchText(match.of)}`
+      return `in a network set ${matchText(withoutMarks(match.of))}`
     case "service":
       return `${match.as} of ${serviceText(match.of)}`
     case "not":

@@ -1,3 +1,4 @@
+import { type SelectedTier, selectTiers } from "../compile/evaluate.ts"
 import type { Cluster, Endpoint } from "../model/cluster.ts"
 import { factsOf, matches } from "../model/facts.ts"
 import type { Origin } from "../model/origin.ts"
@@ -43,35 +44,44 @@ export function policyText(policy: Pick<Policy, "kind" | "namespace" | "name">):
 
 /** Everything that an endpoint enforces, flattened. */
 export function effectiveRules(cluster: Cluster, endpoint: Endpoint): EffectiveRule[] {
-  const tiers = policiesOf(cluster, endpoint)
-  return (["ingress", "egress"] as const).flatMap((direction) => directionRules(tiers, direction))
+  const address = endpoint.addresses[0]
+  if (address === undefined) return []
+  const facts = factsOf(cluster, endpoint.node, address)
+  const policies = [...cluster.policies.values()].filter((policy) => policy.mode !== "stagedDelete")
+  const enforced = policies.filter((policy) => policy.mode === "enforced")
+  return (["ingress", "egress"] as const).flatMap((direction) => {
+    const isolating = new Map(
+      selectTiers(cluster, enforced, direction, facts).map(({ tier, isolatedBy }) => [tier.name, isolatedBy]),
+    )
+    return directionRules(selectTiers(cluster, policies, direction, facts), isolating, direction)
+  })
 }
 
+/** Rules as they are asked, staged ones beside those in force; what stands behind an isolating tier that denies is never asked. */
 function directionRules(
-  tiers: readonly { tier: Tier; policies: readonly Policy[] }[],
+  tiers: readonly SelectedTier[],
+  isolating: ReadonlyMap<string, Policy | undefined>,
   direction: Direction,
 ): EffectiveRule[] {
   const lines: EffectiveRule[] = []
-  for (const { tier, policies } of tiers) {
-    for (const policy of policies) {
-      for (const rule of policy[direction]?.rules ?? []) {
-        const local = rule.local === undefined ? "" : ` (to ${matchText(rule.local)})`
-        lines.push({
-          direction,
-          tier: tier.name,
-          policy: policyText(policy),
-          rule: `${rule.section}[${rule.index}]`,
-          action: rule.action,
-          peer: `${matchText(rule.peer)}${local}`,
-          ports: l4Text(rule.l4),
-          mode: policy.mode,
-          origin: rule.origin,
-        })
-      }
+  for (const { tier, rules } of tiers) {
+    for (const { policy, rule } of rules) {
+      const local = rule.local === undefined ? "" : ` (to ${matchText(rule.local)})`
+      lines.push({
+        direction,
+        tier: tier.name,
+        policy: policyText(policy),
+        rule: `${rule.section}[${rule.index}]`,
+        action: rule.action,
+        peer: `${matchText(rule.peer)}${local}`,
+        ports: l4Text(rule.l4),
+        mode: policy.mode,
+        origin: rule.origin,
+      })
     }
-    const isolating = policies.find((policy) => policy.mode === "enforced" && policy[direction]?.isolates === true)
-    if (isolating === undefined) continue
-    lines.push(endLine(direction, tier.name, tier.defaultAction, policyText(isolating), isolating.origin))
+    const policy = isolating.get(tier.name)
+    if (policy === undefined) continue
+    lines.push(endLine(direction, tier.name, tier.defaultAction, policyText(policy), policy.origin))
     if (tier.defaultAction === "deny") return lines
   }
   lines.push(endLine(direction, "", "allow", "", undefined))

@@ -138,7 +138,8 @@ function stagedPolicies(cluster: Cluster): Policy[] {
   return [...kept, ...staged.filter((policy) => policy.mode === "staged")]
 }
 
-function selectTiers(
+/** The tiers in order of decision, each with the rules of those policies that select the end in the order in which they are asked. */
+export function selectTiers(
   cluster: Cluster,
   policies: readonly Policy[],
   direction: Direction,

@@ -115,7 +115,7 @@ export function wantWords(match: Match): string {
     case "cidr":
       return `an address in ${match.prefixes.join(" or ")}`
     case "inNetworkSet":
-      return `an address in a network set with ${wantWords(match.of)}`
+      return `an address in a network set with ${wantWords(withoutMarks(match.of))}`
     case "service": {
       const { namespace, name, labels } = match.of
       const named = [namespace, name].filter((part) => part !== undefined).join("/")
@@ -124,6 +124,17 @@ export function wantWords(match: Match): string {
     case "hasNamedPort":
       return `a port named "${match.name}"`
   }
+}
+
+/** A condition on network sets without the marks that tell languages' sets apart: keys of two slashes, which nobody can write. */
+export function withoutMarks(match: Match): Match {
+  if (match.kind !== "and") return match
+  const told = match.of.map(withoutMarks).filter((part) => {
+    const asked = part.kind === "not" ? part.of : part
+    return asked.kind !== "labels" || !keysOf(asked.selector).some((key) => key.split("/").length > 2)
+  })
+  const [only] = told
+  return told.length === 1 && only !== undefined ? only : { kind: "and", of: told }
 }
 
 function labelOwner(of: "self" | "namespace" | "serviceAccount"): string {

@@ -50,7 +50,10 @@ export function convert(objects: readonly ManifestObject[], to: Language): Conve
     if (own || (ref.kind === "Tier" && to === "calico")) kept.push(object.value)
   }
   const cluster = store.cluster()
-  const policies = [...cluster.policies.values()]
+  // As they were written, for those who compare.
+  const places = new Map(objects.map((object, i) => [`${object.origin.file}:${object.origin.line}`, i]))
+  const place = ({ origin }: Policy): number => places.get(`${origin.file}:${origin.line}`) ?? objects.length
+  const policies = [...cluster.policies.values()].sort((a, b) => place(a) - place(b))
   const source = new Source(policies, networkSets)
   const isKept = (policy: Policy): boolean =>
     policy.group === groups[to] && (to !== "policy-api" || policy.kind === "ClusterNetworkPolicy")

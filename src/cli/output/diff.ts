@@ -57,7 +57,9 @@ function verdictLines(when: string, verdict: DiffVerdict | FlowChange["before"])
 
 function endsText(names: readonly string[], cluster: Cluster): string {
   const pods = names.filter((name) => cluster.endpoints.has(name))
-  const others = names.filter((name) => !cluster.endpoints.has(name)).map(otherText)
+  const nodes = names.filter((name) => name.startsWith("node/") && !cluster.endpoints.has(name))
+  const others = names.filter((name) => !cluster.endpoints.has(name) && !nodes.includes(name)).map(otherText)
+  if (nodes.length > 0) others.push(`other nodes (${nodes.map((name) => name.slice("node/".length)).join(", ")})`)
   const shown = others.length > 6 ? [...others.slice(0, 5), `${others.length - 5} more`] : others
   return [...podsText(pods, cluster), ...shown].join(", ")
 }
