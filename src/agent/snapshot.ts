@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs"
-import { mkdir, open, rename } from "node:fs/promises"
+import { mkdir, open, rename, unlink } from "node:fs/promises"
 import { dirname, join } from "node:path"
 import type { NodeView } from "./view.ts"
 
@@ -100,13 +100,53 @@ function isMap(value: unknown): value is ReadonlyMap<unknown, unknown> {
   )
 }
 
+/** Texts of values that snapshots share: of a cluster of thousands, a commit changes a few. */
+const texts = new WeakMap<object, string>()
+
 /** JSON, with maps, bytes and infinities marked. */
 export function encodeSnapshot(snapshot: Snapshot): string {
-  return JSON.stringify({ form: FORM, snapshot }, (_key, value: unknown) => {
-    if (isMap(value)) return { $map: [...value.entries()] }
-    if (value instanceof Uint8Array) return { $bytes: Buffer.from(value).toString("hex") }
-    if (value === Number.POSITIVE_INFINITY) return { $number: "Infinity" }
-    return value
+  return `{"form":${FORM},"snapshot":${encodeParts(snapshot, 2)}}`
+}
+
+/** The properties of an object, down to `depth`, one by one, so that what is in maps and lists is encoded once only. */
+function encodeParts(value: object, depth: number): string {
+  const parts: string[] = []
+  for (const [name, part] of Object.entries(value)) {
+    const text =
+      isMap(part) || Array.isArray(part) || part instanceof Uint8Array || typeof part !== "object" || part === null
+        ? encodeCollection(part)
+        : depth > 1
+          ? encodeParts(part, depth - 1)
+          : encodeValue(part)
+    if (text !== undefined) parts.push(`${JSON.stringify(name)}:${text}`)
+  }
+  return `{${parts.join(",")}}`
+}
+
+function encodeCollection(value: unknown): string | undefined {
+  if (Array.isArray(value)) return `[${value.map((item) => encodeShared(item) ?? "null").join(",")}]`
+  if (!isMap(value)) return encodeValue(value)
+  const entries: string[] = []
+  for (const [key, item] of value.entries()) entries.push(`[${encodeValue(key)},${encodeShared(item) ?? "null"}]`)
+  return `{"$map":[${entries.join(",")}]}`
+}
+
+function encodeShared(value: unknown): string | undefined {
+  if (typeof value !== "object" || value === null) return encodeValue(value)
+  let text = texts.get(value)
+  if (text === undefined) {
+    text = encodeValue(value) ?? "null"
+    texts.set(value, text)
+  }
+  return text
+}
+
+function encodeValue(value: unknown): string | undefined {
+  return JSON.stringify(value, (_key, item: unknown) => {
+    if (isMap(item)) return { $map: [...item.entries()] }
+    if (item instanceof Uint8Array) return { $bytes: Buffer.from(item).toString("hex") }
+    if (item === Number.POSITIVE_INFINITY) return { $number: "Infinity" }
+    return item
   })
 }
 
@@ -135,11 +175,17 @@ export function decodeSnapshot(text: string): Snapshot | undefined {
 async function replace(path: string, text: string): Promise<void> {
   await mkdir(dirname(path), { recursive: true })
   const next = `${path}.next`
-  const file = await open(next, "w", 0o600)
   try {
-    await file.writeFile(text)
-  } finally {
-    await file.close()
+    const file = await open(next, "w", 0o600)
+    try {
+      await file.writeFile(text)
+    } finally {
+      await file.close()
+    }
+    await rename(next, path)
+  } catch (error) {
+    // On a full disk a part of it may lie there, and takes what little room there is.
+    await unlink(next).catch(() => undefined)
+    throw error
   }
-  await rename(next, path)
 }

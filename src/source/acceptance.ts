@@ -116,14 +116,20 @@ export function recordingOrigins(object: ManifestObject, origins: Record<string,
 
 async function replaceFile(path: string, text: string): Promise<void> {
   const temporary = `${path}.tmp`
-  const file = await open(temporary, "w")
   try {
-    await file.writeFile(text)
-    await file.sync()
-  } finally {
-    await file.close()
+    const file = await open(temporary, "w")
+    try {
+      await file.writeFile(text)
+      await file.sync()
+    } finally {
+      await file.close()
+    }
+    await rename(temporary, path)
+  } catch (error) {
+    // On a full disk a part of it may lie there, and takes what little room there is.
+    await unlink(temporary).catch(() => undefined)
+    throw error
   }
-  await rename(temporary, path)
 }
 
 async function syncDirectory(path: string): Promise<void> {

@@ -3,7 +3,7 @@ import { mkdirSync, readdirSync, renameSync, rmSync } from "node:fs"
 import { join } from "node:path"
 import { tryParseAddress } from "../../net/address.ts"
 import type { Address } from "../../net/types.ts"
-import { isRecord, readState, writeState } from "./state-file.ts"
+import { isRecord, readState, tryWriteState, writeState } from "./state-file.ts"
 
 /**
  * One interface of one sandbox. `making` is written before anything is made, so that after a crash nothing is left that
@@ -83,6 +83,16 @@ export class Attachments {
   put(attachment: Attachment): void {
     writeState(this.#path(attachment), attachment)
     this.#byKey.set(attachmentKey(attachment), attachment)
+  }
+
+  /**
+   * Notes that an attachment is on its way out, on the disk if there is room: a restarted agent that reads the phase before
+   * finds no interface and comes to the same.
+   */
+  leave(attachment: Attachment): void {
+    const leaving: Attachment = { ...attachment, phase: "leaving" }
+    tryWriteState(this.#path(leaving), leaving)
+    this.#byKey.set(attachmentKey(leaving), leaving)
   }
 
   delete(ref: { readonly container: string; readonly ifname: string }): void {

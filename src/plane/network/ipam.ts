@@ -1,7 +1,7 @@
 import type { Address, Family, Prefix } from "../../net/types.ts"
 import { NetworkError } from "./error.ts"
 import { Range } from "./range.ts"
-import { isRecord, readState, writeState } from "./state-file.ts"
+import { isRecord, readState, tryWriteState } from "./state-file.ts"
 
 /** Released addresses whose order is remembered, per range. */
 const REMEMBERED = 1_024
@@ -142,14 +142,14 @@ export class Ipam {
     if (this.#unsaved === undefined) return
     clearImmediate(this.#unsaved)
     this.#unsaved = undefined
-    writeState(this.#file, Object.fromEntries(this.#courses))
+    tryWriteState(this.#file, Object.fromEntries(this.#courses))
   }
 
-  /** Once for all that happens in one turn. */
+  /** Once for all that happens in one turn. On a full disk the order of release waits for the next change. */
   #save(): void {
     this.#unsaved ??= setImmediate(() => {
       this.#unsaved = undefined
-      writeState(this.#file, Object.fromEntries(this.#courses))
+      tryWriteState(this.#file, Object.fromEntries(this.#courses))
     })
   }
 }

@@ -5,7 +5,7 @@ import { Netlink } from "../../kernel/netlink/netlink.ts"
 import type { Cluster } from "../../model/cluster.ts"
 import { macBytes, macText } from "../../net/packet.ts"
 import type { Address, Prefix } from "../../net/types.ts"
-import type { Forwarding } from "../plane.ts"
+import type { Forwarding, Peer } from "../plane.ts"
 import { type Attachment, Attachments, attachmentKey, hostNameOf, isHostName, ownerOf } from "./attachment.ts"
 import { checkAttachment, type Expectation } from "./check.ts"
 import { NetworkError } from "./error.ts"
@@ -73,6 +73,7 @@ export class NodeNetwork {
   readonly #removal: LinkRemoval
   readonly #underWay = new Map<string, Promise<unknown>>()
   #cluster: Cluster | undefined
+  #peers: { readonly nodes: Cluster["nodes"]; readonly peers: ReadonlyMap<string, Peer> } | undefined
   #hooked = false
 
   /** Reads the state that an earlier agent left; changes nothing in the kernel. */
@@ -123,8 +124,8 @@ export class NodeNetwork {
   forwarding(): Forwarding | undefined {
     const cluster = this.#cluster
     if (cluster === undefined) return undefined
-    const { node, routing, nonMasquerade } = this.#options
-    const peers = peersOf(cluster, node, routing, this.#numbers)
+    const { node, nonMasquerade } = this.#options
+    const peers = this.#peersIn(cluster)
     return forwardingOf({ cluster, node, attachments: this.#attachments.all(), peers, nonMasquerade })
   }
 
@@ -174,7 +175,13 @@ export class NodeNetwork {
       ...{ mac: first === undefined ? "" : macText(podMac(first)), mtu: this.#setup.mtu },
       ...{ hostName: hostNameOf(request), ifindex: 0 },
     }
-    this.#attachments.put(making)
+    try {
+      this.#attachments.put(making)
+    } catch (cause) {
+      this.#forget(making)
+      const why = cause instanceof Error ? cause.message : String(cause)
+      throw new NetworkError("tryAgain", `Cannot note the pod's attachment: ${why}`, "Make room on the disk", { cause })
+    }
     return making
   }
 
@@ -273,11 +280,19 @@ export class NodeNetwork {
     return podPrefixes.length > 0 ? podPrefixes : (cluster.nodes.get(node)?.podPrefixes ?? [])
   }
 
+  /** The same map as long as the nodes are the same: the plane need not look at every address again. */
+  #peersIn(cluster: Cluster): ReadonlyMap<string, Peer> {
+    if (this.#peers?.nodes !== cluster.nodes) {
+      const { node, routing } = this.#options
+      this.#peers = { nodes: cluster.nodes, peers: peersOf(cluster, node, routing, this.#numbers) }
+    }
+    return this.#peers.peers
+  }
+
   #input(cluster: Cluster): SetupInput {
-    const { node, routing } = this.#options
     return {
       cluster,
-      peers: peersOf(cluster, node, routing, this.#numbers),
+      peers: this.#peersIn(cluster),
       ranges: this.#ranges(cluster),
       attached: [...this.#attachments.all()].flatMap((one) => (one.phase === "leaving" ? [] : one.addresses)),
     }
@@ -290,7 +305,7 @@ export class NodeNetwork {
       this.#forget(attachment)
       return
     }
-    this.#attachments.put({ ...attachment, phase: "leaving" })
+    this.#attachments.leave(attachment)
     try {
       await this.#commit()
     } catch {
@@ -337,8 +352,7 @@ export class NodeNetwork {
   async #repairAttachments(): Promise<void> {
     const there = new Map(this.#namespace.netlink.links().map((link) => [link.name, link.index]))
     const gone = this.attachments().filter((one) => one.phase === "attached" && there.get(one.hostName) !== one.ifindex)
-    for (const one of gone)
-      if (!this.#underWay.has(attachmentKey(one))) this.#attachments.put({ ...one, phase: "leaving" })
+    for (const one of gone) if (!this.#underWay.has(attachmentKey(one))) this.#attachments.leave(one)
     if (this.#hooked) await this.rehook()
     // Not awaited: the commit may be waiting for this reconcile.
     if (this.attachments().some((one) => one.phase === "leaving")) void this.#commit().catch(() => undefined)

@@ -2,7 +2,7 @@ import type { Cluster, Node } from "../../model/cluster.ts"
 import { familyOf } from "../../net/address.ts"
 import type { Address } from "../../net/types.ts"
 import type { Peer } from "../plane.ts"
-import { isRecord, readState, writeState } from "./state-file.ts"
+import { isRecord, readState, tryWriteState } from "./state-file.ts"
 
 /** Numbers of other nodes fit in 14 bits (abi MAX_NODES); 0 means none. */
 const HIGHEST = 16_383
@@ -15,6 +15,8 @@ export class PeerNumbers {
   readonly #file: string
   readonly #numbers = new Map<string, number>()
   #last = 0
+  /** The disk has other numbers: it was full. */
+  #unsaved = false
 
   constructor(file: string) {
     this.#file = file
@@ -28,7 +30,7 @@ export class PeerNumbers {
   /** The numbers of exactly these nodes. */
   assign(names: Iterable<string>): ReadonlyMap<string, number> {
     const wanted = new Set(names)
-    let changed = false
+    let changed = this.#unsaved
     for (const name of this.#numbers.keys()) if (!wanted.has(name)) changed = this.#numbers.delete(name) || changed
     const used = new Set(this.#numbers.values())
     for (const name of wanted) {
@@ -39,7 +41,9 @@ export class PeerNumbers {
       this.#numbers.set(name, this.#last)
       changed = true
     }
-    if (changed) writeState(this.#file, { last: this.#last, numbers: Object.fromEntries(this.#numbers) })
+    // Policies do not wait for room on the disk: a restarted agent judges records again, and finds their ways anew.
+    if (changed)
+      this.#unsaved = !tryWriteState(this.#file, { last: this.#last, numbers: Object.fromEntries(this.#numbers) })
     return new Map(this.#numbers)
   }
 }

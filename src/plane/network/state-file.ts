@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs"
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs"
 import { dirname } from "node:path"
 
 /**
@@ -9,13 +9,33 @@ export function writeState(path: string, value: unknown): void {
   const next = `${path}.next`
   const text = `${JSON.stringify(value)}\n`
   try {
-    writeFileSync(next, text, { mode: 0o600 })
+    write(next, text)
+  } catch (error) {
+    // On a full disk a part of it may lie there, and takes what little room there is.
+    rmSync(next, { force: true })
+    throw error
+  }
+  renameSync(next, path)
+}
+
+function write(path: string, text: string): void {
+  try {
+    writeFileSync(path, text, { mode: 0o600 })
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error
     mkdirSync(dirname(path), { recursive: true })
-    writeFileSync(next, text, { mode: 0o600 })
+    writeFileSync(path, text, { mode: 0o600 })
   }
-  renameSync(next, path)
+}
+
+/** The same where the value matters little enough to go on without: false when it could not be written (a full disk). */
+export function tryWriteState(path: string, value: unknown): boolean {
+  try {
+    writeState(path, value)
+    return true
+  } catch {
+    return false
+  }
 }
 
 /** The file's value; undefined when it is not there or holds no JSON (the disk was lost under a running machine). */
