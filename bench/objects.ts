@@ -38,7 +38,7 @@ export function policyManifest(number: number, port: number): Manifest {
 
 function podManifest(number: number, node: string, here: boolean): Manifest {
   const app = Math.floor(number / NAMESPACES) % APPS
-  const range = here ? 1 : 64 + (number >> 16)
+  const range = here ? 1 : 2
   return {
     apiVersion: "v1",
     kind: "Pod",

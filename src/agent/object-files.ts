@@ -1,4 +1,14 @@
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs"
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs"
 import { join } from "node:path"
 import { Failure } from "../api/failure.ts"
 import type { ManifestObject } from "../model/manifest.ts"
@@ -43,9 +53,8 @@ export class ObjectFiles {
   #holder(ref: ObjectRef): string | undefined {
     const key = objectKey(ref)
     const own = fileName(ref)
-    const names = this.#names()
     // Almost always it is where we would write it; else every file has to be looked at.
-    for (const name of names.includes(own) ? [own] : names) {
+    for (const name of existsSync(join(this.#directory, own)) ? [own] : this.#names()) {
       const path = join(this.#directory, name)
       const { objects } = readManifests(readFileSync(path, "utf8"), path)
       const found = objects.find((object) => keyOf(object) === key)

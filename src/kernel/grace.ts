@@ -1,8 +1,8 @@
 import { native } from "./native.ts"
 
 /**
- * Resolves after an RCU grace period: every BPF program that ran when it was called has ended, so nobody reads what was
- * live before. membarrier(MEMBARRIER_CMD_GLOBAL) on a worker thread; some 8–20 ms.
+ * Resolves when every BPF program at a traffic-control hook that ran when it was called has ended, so nobody reads what was live
+ * before. A worker thread runs on each CPU once (0.1 ms); where it may not, membarrier(MEMBARRIER_CMD_GLOBAL), some 8–20 ms.
  */
 export function rcuGrace(): Promise<void> {
   return new Promise((resolve, reject) => {
