@@ -63,7 +63,8 @@ export class Compiler {
   /** `change` may say which keys differ from the cluster of the last call; without it all is compared. */
   update(cluster: Cluster, change: ClusterChange = {}): Compiled {
     try {
-      const next = this.#services.expand(cluster, change)
+      // After a failure there is no last call: a hint would leave out what it compiled.
+      const next = this.#services.expand(cluster, this.#cluster === emptyCluster ? {} : change)
       const compiled = this.#core.update(this.#cluster, next.cluster, next.change)
       this.#cluster = next.cluster
       this.#slots.commit()

@@ -47,7 +47,8 @@ function nameFaultOf(kind: string): (name: string) => string | undefined {
   if (kind === "Tier") return labelNameFault
   if (!kind.endsWith("NetworkPolicy") || kind === "StagedKubernetesNetworkPolicy") return subdomainNameFault
   return (name) => {
-    if (/^(knp|ossg)\.default\./.test(name)) return subdomainNameFault(name)
+    // Names that Calico itself gives what it makes of Kubernetes' and OpenStack's policies.
+    if (!kind.includes("Global") && /^(knp|ossg)\.default\./.test(name)) return subdomainNameFault(name)
     const parts = name.split(".")
     if (parts.length > 2) return "may hold one dot only, between tier and name"
     for (const part of parts) {

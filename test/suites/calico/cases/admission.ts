@@ -30,6 +30,7 @@ export const admission: readonly Case[] = [
   accept("a policy with the name of a translated Kubernetes policy", np("x/knp.default.a.b", {})),
   reject("a policy of three name parts", np("x/a.b.c", {})),
   reject("a global policy of three name parts", gnp("a.b.c", everyone)),
+  reject("a global policy with the name of a translated Kubernetes policy", gnp("knp.default.a.b", everyone)),
   reject("a policy with capitals in its name", np("x/Web", {})),
   reject("an unknown field", np("x/p", { selectr: "all()" })),
   reject("an unknown field of a rule", ingress({ action: "Allow", form: {} })),
