@@ -54,16 +54,26 @@ export function diffClusters(before: Cluster, after: Cluster): PolicyDiff {
   const worlds = [new World(before), new World(after)] as const
   const shared = [...before.endpoints.keys()].filter((key) => after.endpoints.has(key)).sort()
   const found = new Changes()
+  const ownNodes = [before, after].some(seesOwnNode)
   for (const family of [4, 6] as const) {
     const pods = podGroups(worlds, shared, family)
-    const others = [...nodeGroups(worlds, family), ...blockGroups(worlds, family)]
-    for (const source of [...pods, ...others]) {
-      for (const target of source.egress === undefined ? pods : [...pods, ...others]) {
+    const blocks = blockGroups(worlds, family)
+    for (const source of [...pods, ...blocks]) {
+      for (const target of source.egress === undefined ? pods : [...pods, ...blocks]) {
         comparePair(worlds, source, target, family, found)
       }
     }
+    for (const node of nodeGroups(worlds, family)) {
+      for (const group of pods) {
+        // A process on the pod's own node reaches it whatever policies say, or else as compareOwnNodes tells.
+        const elsewhere = group.names.filter((key) => `node/${before.endpoints.get(key)?.node}` !== node.names[0])
+        if (elsewhere.length > 0) comparePair(worlds, node, { ...group, names: elsewhere }, family, found)
+        const names = ownNodes ? elsewhere : group.names
+        if (names.length > 0) comparePair(worlds, { ...group, names }, node, family, found)
+      }
+    }
   }
-  if ([before, after].some(seesOwnNode)) compareOwnNodes(before, after, shared, found)
+  if (ownNodes) compareOwnNodes(before, after, shared, found)
   const changes = found.merged()
   return {
     changes,
@@ -131,17 +141,17 @@ function podGroups(worlds: Worlds, keys: readonly string[], family: Family): Gro
   return groups.list()
 }
 
-/** Nodes, as workloads of other nodes see them. */
+/** Each node, as workloads of other nodes see it. */
 function nodeGroups(worlds: Worlds, family: Family): Group[] {
-  const groups = new Groups()
+  const groups: Group[] = []
   for (const name of worlds[0].cluster.nodes.keys()) {
     const classes = both(worlds, (world) => {
       const address = world.cluster.nodes.get(name)?.addresses.find((one) => familyOf(one) === family)
       return address && world.classOf(address)
     })
-    if (classes !== undefined) groups.add(`node/${name}`, classes)
+    if (classes !== undefined) groups.push({ names: [`node/${name}`], classes, egress: undefined, ingress: undefined })
   }
-  return groups.list()
+  return groups
 }
 
 /** Blocks that either state names, and what lies outside of all of them. */

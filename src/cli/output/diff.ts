@@ -33,7 +33,7 @@ export function diffSummary(diff: PolicyDiff, flows: readonly FlowChange[] | und
 function changeLines(change: DiffChange, cluster: Cluster, paint: Paint): string[] {
   const sign = change.after.allowed ? paint("green", "+ allowed") : paint("red", "- denied ")
   const only = change.families.length === 1 && !impliesFamily(change) ? ` (IPv${change.families[0]})` : ""
-  const ends = `${endsText(change.from, cluster)} -> ${endsText(change.to, cluster)}`
+  const ends = `${endsText(change.from, cluster, "other nodes")} -> ${endsText(change.to, cluster, "nodes")}`
   return [
     `${sign}  ${ends}  ${trafficListText(change.traffic)}${only}`,
     ...verdictLines("before", change.before),
@@ -55,11 +55,11 @@ function verdictLines(when: string, verdict: DiffVerdict | FlowChange["before"])
   })
 }
 
-function endsText(names: readonly string[], cluster: Cluster): string {
+function endsText(names: readonly string[], cluster: Cluster, nodesWord: string): string {
   const pods = names.filter((name) => cluster.endpoints.has(name))
   const nodes = names.filter((name) => name.startsWith("node/") && !cluster.endpoints.has(name))
   const others = names.filter((name) => !cluster.endpoints.has(name) && !nodes.includes(name)).map(otherText)
-  if (nodes.length > 0) others.push(`other nodes (${nodes.map((name) => name.slice("node/".length)).join(", ")})`)
+  if (nodes.length > 0) others.push(`${nodesWord} (${nodes.map((name) => name.slice("node/".length)).join(", ")})`)
   const shown = others.length > 6 ? [...others.slice(0, 5), `${others.length - 5} more`] : others
   return [...podsText(pods, cluster), ...shown].join(", ")
 }
