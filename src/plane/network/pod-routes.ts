@@ -14,6 +14,13 @@ export class PodRoutes {
   #cover: ReadonlySet<Prefix> = new Set()
   #lengths: Readonly<Record<Family, readonly number[]>> = { 4: [], 6: [] }
   #uncovered = new WeakMap<Endpoint, readonly Address[]>()
+  #counted:
+    | {
+        readonly endpoints: Cluster["endpoints"]
+        readonly ranges: readonly Prefix[]
+        readonly wanted: ReadonlySet<Prefix>
+      }
+    | undefined
 
   /** `own`: this node's ranges; `attached`: addresses of pods here that the cluster may not know yet. */
   wanted(
@@ -23,8 +30,16 @@ export class PodRoutes {
     foreign: ReadonlySet<Prefix> = new Set(),
   ): ReadonlySet<Prefix> {
     this.#setRanges(wholeRanges(cluster, own, foreign))
+    const wanted = new Set<Prefix>(this.#ofEndpoints(cluster.endpoints))
+    for (const address of attached) if (!this.covers(address)) wanted.add(hostPrefix(address))
+    return wanted
+  }
+
+  /** What does not change while the endpoints and ranges do not, as when pods come and go on this node. */
+  #ofEndpoints(endpoints: Cluster["endpoints"]): ReadonlySet<Prefix> {
+    if (this.#counted?.endpoints === endpoints && this.#counted.ranges === this.#ranges) return this.#counted.wanted
     const wanted = new Set<Prefix>(this.#ranges)
-    for (const endpoint of cluster.endpoints.values()) {
+    for (const endpoint of endpoints.values()) {
       let left = this.#uncovered.get(endpoint)
       if (left === undefined) {
         left = endpoint.addresses.filter((address) => !this.covers(address))
@@ -32,7 +47,7 @@ export class PodRoutes {
       }
       for (const address of left) wanted.add(hostPrefix(address))
     }
-    for (const address of attached) if (!this.covers(address)) wanted.add(hostPrefix(address))
+    this.#counted = { endpoints, ranges: this.#ranges, wanted }
     return wanted
   }
 
