@@ -76,10 +76,13 @@ export class Stage {
     return this.#lab
   }
 
-  async apply(manifests: string): Promise<void> {
+  /** `others`: pods, by `NAMESPACE/NAME`, that somebody else makes; the nodes learn of their objects all the same. */
+  async apply(manifests: string, others: readonly string[] = []): Promise<void> {
     const { nodes = 2, families = [4, 6] } = this.#options
     const read = readLabManifests([{ file: "stage.yaml", text: manifests }])
-    await this.lab.apply(planLab(read.manifests, { nodes, families, outside }))
+    const plan = planLab(read.manifests, { nodes, families, outside })
+    const pods = new Map([...plan.pods].filter(([key]) => !others.includes(key)))
+    await this.lab.apply({ ...plan, pods })
   }
 
   async close(): Promise<void> {

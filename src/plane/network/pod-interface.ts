@@ -91,6 +91,9 @@ export function raiseHostEnd(node: NodeNamespace, ifindex: number, name: string)
   raise(node.netlink, ifindex)
 }
 
+/** Above the metric that the kernel gives IPv6 routes without one (IP6_RT_PRIO_USER, 1024). */
+const FURTHER_METRIC = 2_048
+
 /** Gives the pod's end its addresses and routes and brings it, and `lo`, up. */
 export function configurePodEnd(handle: NamespaceHandle, netlink: Netlink, wanted: PodInterface): void {
   const { ifname, addresses } = wanted
@@ -113,9 +116,12 @@ export function configurePodEnd(handle: NamespaceHandle, netlink: Netlink, wante
   }
   for (const family of families) {
     const gateway = gateways[family]
+    // A pod's further interfaces leave the routes of its first alone: theirs come after it.
+    const isFurther = netlink.routes({ family, table: 254 }).some((route) => route.destination === everything[family])
+    const metric = isFurther ? { metric: FURTHER_METRIC + ifindex } : {}
     // A link-local IPv6 gateway needs no route to itself; the IPv4 one is behind a /32.
-    if (family === 4) netlink.addRoute({ destination: hostPrefix(gateway), ifindex, scope: "link" })
-    netlink.addRoute({ destination: everything[family], gateway, ifindex, onlink: true })
+    if (family === 4) netlink.addRoute({ destination: hostPrefix(gateway), ifindex, scope: "link", ...metric })
+    netlink.addRoute({ destination: everything[family], gateway, ifindex, onlink: true, ...metric })
   }
 }
 
