@@ -2,9 +2,12 @@ import { existsSync, readdirSync, rmSync } from "node:fs"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { afterAll, beforeAll, expect, test } from "vitest"
-import { Tables } from "../../src/agent/tables.ts"
+import { layout } from "../../src/kernel/abi.generated.ts"
+import { BpfMap } from "../../src/kernel/bpf/map.ts"
+import { pinName } from "../../src/kernel/bpf/object.ts"
 import { deleteNamespace } from "../../src/kernel/namespace.ts"
 import { replaceFile } from "../../src/lab/record.ts"
+import { FlowTable } from "../../src/plane/ebpf/flows.ts"
 import { FaultyLab } from "./faulty-lab.ts"
 import type { Report } from "./load.ts"
 import { LoadProcess } from "./load-process.ts"
@@ -44,12 +47,15 @@ afterAll(async () => {
   await lab?.down()
 })
 
+/** Records in the kernel, those too that are past their time: what ageing has left. */
 function flows(node: string): number {
-  const tables = Tables.open(join(lab.paths.node(node), "bpf"))
+  const map = BpfMap.openPinned(join(lab.paths.node(node), "bpf", pinName("flows", layout)), "flows")
+  const table = new FlowTable(map)
   try {
-    return Number(tables.flowsLive)
+    return [...table.records()].length
   } finally {
-    tables.close()
+    table.close()
+    map.close()
   }
 }
 

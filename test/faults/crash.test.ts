@@ -288,11 +288,13 @@ test(`SIGKILL at ${KILLS} points of a commit, of an ADD and of a DEL: the old st
     who = who === "a" ? "b" : "a"
     const leaving = present
     present = guest(i)
-    const kill = performance.now() + 1.2 * Math.max(...Object.values(longest)) + 1
-    const share = (ms: number) => at(kill - random() * 1.2 * ms)
-    const committing = share(longest.commit).then(() => setPolicy(who))
-    const adding = share(longest.add).then(() => succeeded(cniAdd(present)))
-    const deleting = share(longest.del).then(() => succeeded(cniDel(leaving)))
+    // They hold one another up, so each may take as long as all of them alone.
+    const span = longest.commit + longest.add + longest.del
+    const kill = performance.now() + span + 1
+    const share = () => at(kill - random() * span)
+    const committing = share().then(() => setPolicy(who))
+    const adding = share().then(() => succeeded(cniAdd(present)))
+    const deleting = share().then(() => succeeded(cniDel(leaving)))
     await at(kill)
     await lab.kill(NODE)
     await committing

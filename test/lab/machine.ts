@@ -8,8 +8,15 @@ export type MachineSnapshot = Readonly<Record<string, string>>
 /** Counters and clocks: they change by themselves. */
 const restless = /nf_conntrack_count|\/random\/|\/route\/(gc|error|redirect)|tcp_fastopen_key|stable_secret|flush$/
 
-/** Reads the machine's own network namespace (where this process is), its mounts, cgroups and BPF attachments. */
-export function snapshotMachine(): MachineSnapshot {
+/**
+ * Reads the machine's own network namespace (where this process is), its mounts, cgroups and BPF attachments. Of labs only
+ * those with names that `own` matches count: somebody else may work on this machine meanwhile.
+ */
+export function snapshotMachine(own: RegExp): MachineSnapshot {
+  const counts = (text: string): boolean => {
+    const lab = /\/run\/heddle\/lab\/([^/ ]+)/.exec(text)?.[1] ?? / lab respond --name (\S+)/.exec(text)?.[1]
+    return lab === undefined || own.test(lab)
+  }
   return {
     links: run("ip", ["-d", "-o", "link", "show"]).replace(/ numtxqueues.*$/gm, ""),
     addresses: run("ip", ["-o", "addr", "show"]).replace(/valid_lft.*$/gm, ""),
@@ -22,9 +29,9 @@ export function snapshotMachine(): MachineSnapshot {
     programs: run("bpftool", ["net", "show"]),
     sysctls: sysctls("/proc/sys/net").join("\n"),
     cgroups: cgroups("/sys/fs/cgroup").sort().join("\n"),
-    mounts: mounts().join("\n"),
+    mounts: mounts().filter(counts).join("\n"),
     namespaces: list("/run/netns").join("\n"),
-    processes: processes().join("\n"),
+    processes: processes().filter(counts).join("\n"),
   }
 }
 
@@ -82,14 +89,14 @@ function mounts(): string[] {
     .sort()
 }
 
-/** Agents and responders of labs, whoever's: the first 120 characters of their command lines. */
+/** Agents and responders of labs, whoever's. */
 function processes(): string[] {
   return list("/proc")
     .filter((name) => /^\d+$/.test(name))
     .flatMap((pid) => {
       try {
         const words = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0").join(" ")
-        return / agent --node | lab respond /.test(words) ? [`${pid} ${words.slice(0, 120)}`] : []
+        return / agent --node | lab respond /.test(words) ? [`${pid} ${words}`] : []
       } catch {
         return []
       }

@@ -14,14 +14,14 @@ let before: MachineSnapshot
 
 beforeAll(async () => {
   await clearAbandoned()
-  before = snapshotMachine()
+  before = snapshotMachine(/^test-/)
 })
 
 async function unchanged(): Promise<void> {
   let found: string[] = []
   // Namespaces and links end some moments after the last of what held them.
   for (let waited = 0; waited < 20_000; waited += 100) {
-    found = differences(before, snapshotMachine())
+    found = differences(before, snapshotMachine(/^test-/))
     if (found.length === 0) return
     await new Promise((resolve) => setTimeout(resolve, 100))
   }
