@@ -51,20 +51,29 @@ export interface PolicyDiff {
  * apart are looked at once: the cost grows with kinds of workloads, not with workloads, and never with packets.
  */
 export function diffClusters(before: Cluster, after: Cluster): PolicyDiff {
-  const worlds = [new World(before), new World(after)] as const
+  const numbers = new Map<string, number>()
+  const worlds = [new World(before, numbers), new World(after, numbers)] as const
   const shared = [...before.endpoints.keys()].filter((key) => after.endpoints.has(key)).sort()
   const found = new Changes()
   const ownNodes = [before, after].some(seesOwnNode)
   for (const family of [4, 6] as const) {
     const pods = podGroups(worlds, shared, family)
     const blocks = blockGroups(worlds, family)
-    for (const source of [...pods, ...blocks]) {
-      for (const target of source.egress === undefined ? pods : [...pods, ...blocks]) {
-        comparePair(worlds, source, target, family, found)
+    const nodes = nodeGroups(worlds, family)
+    const changed = new ChangedSets(worlds, [...pods, ...blocks, ...nodes])
+    const senders = new Set(pods.filter((group) => changed.has(group.egress)))
+    const receivers = pods.filter((group) => changed.has(group.ingress))
+    for (const source of senders) {
+      for (const target of [...pods, ...blocks]) comparePair(worlds, source, target, family, found)
+    }
+    for (const target of receivers) {
+      for (const source of [...pods, ...blocks]) {
+        if (!senders.has(source)) comparePair(worlds, source, target, family, found)
       }
     }
-    for (const node of nodeGroups(worlds, family)) {
+    for (const node of nodes) {
       for (const group of pods) {
+        if (!changed.has(group.ingress) && !changed.has(group.egress)) continue
         // A process on the pod's own node reaches it whatever policies say, or else as compareOwnNodes tells.
         const elsewhere = group.names.filter((key) => `node/${before.endpoints.get(key)?.node}` !== node.names[0])
         if (elsewhere.length > 0) comparePair(worlds, node, { ...group, names: elsewhere }, family, found)
@@ -93,6 +102,36 @@ interface Group {
   readonly classes: Both<number>
   readonly egress: Both<PolicySet> | undefined
   readonly ingress: Both<PolicySet> | undefined
+}
+
+/** Which policy sets answer anybody otherwise than before: few, when one policy of many was changed. */
+class ChangedSets {
+  readonly #worlds: Worlds
+  readonly #classes: readonly Both<number>[]
+  readonly #known = new Map<PolicySet, Map<PolicySet, boolean>>()
+
+  constructor(worlds: Worlds, peers: readonly Group[]) {
+    this.#worlds = worlds
+    this.#classes = [...new Map(peers.map(({ classes }) => [classes.join(), classes])).values()]
+  }
+
+  has(sets: Both<PolicySet> | undefined): boolean {
+    if (sets === undefined) return false
+    const of = this.#known.get(sets[0]) ?? new Map<PolicySet, boolean>()
+    this.#known.set(sets[0], of)
+    let changed = of.get(sets[1])
+    if (changed === undefined) {
+      changed = this.#classes.some((classes) => answersDiffer(this.#worlds, sets, classes))
+      of.set(sets[1], changed)
+    }
+    return changed
+  }
+}
+
+function answersDiffer(worlds: Worlds, sets: Both<PolicySet> | undefined, classes: Both<number>): boolean {
+  if (sets === undefined) return false
+  const [before, after] = worlds
+  return before.answerOf(before.row(sets[0], classes[0])) !== after.answerOf(after.row(sets[1], classes[1]))
 }
 
 class Groups {
@@ -184,6 +223,8 @@ interface EndRows {
 function comparePair(worlds: Worlds, source: Group, target: Group, family: Family, found: Changes): void {
   // A pod and itself: nothing is enforced there.
   if (source.names.length === 1 && target.names.length === 1 && source.names[0] === target.names[0]) return
+  if (!answersDiffer(worlds, source.egress, target.classes) && !answersDiffer(worlds, target.ingress, source.classes))
+    return
   const rows = ([0, 1] as const).map((state): EndRows => {
     const world = worlds[state]
     const row = (set: PolicySet | undefined, peer: Group): readonly Stretch[] | undefined =>
@@ -287,7 +328,8 @@ function compareOwnNodes(before: Cluster, after: Cluster, shared: readonly strin
   for (const name of before.nodes.keys()) {
     const here = shared.filter((key) => [before, after].every((cluster) => cluster.endpoints.get(key)?.node === name))
     if (here.length === 0 || !after.nodes.has(name)) continue
-    const worlds = [new World(before, name), new World(after, name)] as const
+    const numbers = new Map<string, number>()
+    const worlds = [new World(before, numbers, name), new World(after, numbers, name)] as const
     for (const family of [4, 6] as const) {
       const sockets = new Groups()
       sockets.add("own-node", [worlds[0].classOfSocket(family), worlds[1].classOfSocket(family)])

@@ -27,11 +27,14 @@ export interface Stretch {
 export class World {
   readonly cluster: Cluster
   readonly compiled: Compiled
+  readonly #numbers: Map<string, number>
   #stretches = new Map<number, readonly Stretch[]>()
+  #answers: number[] = []
 
-  /** `node`: keep workloads where they are and look as this node. */
-  constructor(cluster: Cluster, node?: string) {
+  /** `numbers`: shared by worlds whose answers are compared; `node`: keep workloads where they are and look as this node. */
+  constructor(cluster: Cluster, numbers = new Map<string, number>(), node?: string) {
     this.cluster = cluster
+    this.#numbers = numbers
     this.compiled = compile(node === undefined ? onOneNode(cluster) : cluster, node ?? NOWHERE)
   }
 
@@ -68,6 +71,28 @@ export class World {
     return set.cells[peerClass] ?? 0
   }
 
+  /** A number that rows have in common which allow and deny the same, by whatever rules. */
+  answerOf(row: number): number {
+    const known = this.#answers[row]
+    if (known !== undefined) return known
+    let last = ""
+    let text = ""
+    for (const { start, verdict, bySourcePort } of this.stretches(row)) {
+      const answer = bySourcePort === undefined ? (verdict?.action ?? "none") : this.#number(answersText(bySourcePort))
+      if (answer !== last) text += `${start}${answer} `
+      last = answer
+    }
+    const number = Number(this.#number(text))
+    this.#answers[row] = number
+    return number
+  }
+
+  #number(text: string): string {
+    const number = this.#numbers.get(text) ?? this.#numbers.size
+    this.#numbers.set(text, number)
+    return `${number}`
+  }
+
   /** A row's stretches from key 0 up. */
   stretches(row: number): readonly Stretch[] {
     const known = this.#stretches.get(row)
@@ -83,6 +108,10 @@ export class World {
     this.#stretches.set(row, made)
     return made
   }
+}
+
+function answersText(stretches: readonly Stretch[]): string {
+  return stretches.map(({ start, verdict }) => `by source ${start}${verdict?.action ?? "none"}`).join(" ")
 }
 
 /** The stretch in which a key lies. */
