@@ -262,7 +262,7 @@ export function redirectPath(ground: Ground, name: string): Path {
     ["server", "client"],
   ] as const) {
     const constants = { peer_ifindex: new Uint8Array(Uint32Array.of(index(to)).buffer) }
-    const loaded = loadObject({ file: yardstick, constants, layout: "bench" })
+    const loaded = loadObject({ file: yardstick, constants, layout: "bench", inner: { outer: "shards", count: 64 } })
     const program = loaded.programs.get("redirect")
     if (program === undefined) throw new Error("the yardstick has no program redirect; run bench/build")
     inNamespace(ground.namespace(node), () => attachClsact({ ifindex: index(from), direction: "ingress", program }))

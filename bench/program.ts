@@ -50,6 +50,7 @@ class Caller {
     this.object = loadObject({
       file: yardstick,
       layout: "bench",
+      inner: { outer: "shards", count: 64 },
       constants: { flow_count: word(flows), each_new: word(eachNew ? 1 : 0), peer_ifindex: word(peer) },
     })
   }
@@ -135,6 +136,7 @@ async function main(): Promise<Record<string, unknown>> {
     })
     step("yardstick", caller.own("established"), ack[4])
     step("yardstick-wide", caller.own("established_wide"), ack[4])
+    step("yardstick-shards", caller.own("established_shards"), ack[4])
     step("established IPv4", ours(some), ack[4])
     if (temperature === "hot") {
       step("established IPv6", ours(some), ack[6])

@@ -76,6 +76,20 @@ struct {
 	__type(value, struct wide_value);
 } wide_flows SEC(".maps");
 
+/* The same in 64 tables, as a timer that ages a part at a time wants them. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 64);
+	__type(key, __u32);
+	__array(
+		values, struct {
+			__uint(type, BPF_MAP_TYPE_HASH);
+			__uint(max_entries, 2048);
+			__type(key, struct wide_key);
+			__type(value, struct wide_value);
+		});
+} shards SEC(".maps");
+
 SEC("tc")
 int redirect(struct __sk_buff *skb)
 {
@@ -145,6 +159,39 @@ int established_wide(struct __sk_buff *skb)
 		struct wide_value fresh = { .ifindex = peer_ifindex };
 
 		bpf_map_update_elem(&wide_flows, &wide, &fresh, BPF_ANY);
+		return TC_ACT_SHOT;
+	}
+	flow->expires = bpf_jiffies64() + 100;
+	__sync_fetch_and_add(&flow->packets, 1);
+	__sync_fetch_and_add(&flow->bytes, skb->len);
+	return bpf_redirect_peer(flow->ifindex, 0);
+}
+
+SEC("tc")
+int established_shards(struct __sk_buff *skb)
+{
+	struct wide_key wide = {};
+	struct wide_value *flow;
+	struct key key;
+	__u64 mix;
+	__u32 shard;
+	void *table;
+
+	if (!read_key(skb, &key))
+		return TC_ACT_SHOT;
+	wide.words[1] = (__u64)key.low << 32;
+	wide.words[3] = (__u64)key.high << 32;
+	wide.words[4] = (__u64)key.low_port << 32 | key.high_port << 16 | IPPROTO_TCP;
+	mix = (wide.words[1] ^ wide.words[3] ^ wide.words[4] * 0x9e3779b97f4a7c15ull) * 0x9e3779b97f4a7c15ull;
+	shard = mix >> 58;
+	table = bpf_map_lookup_elem(&shards, &shard);
+	if (!table)
+		return TC_ACT_SHOT;
+	flow = bpf_map_lookup_elem(table, &wide);
+	if (!flow) {
+		struct wide_value fresh = { .ifindex = peer_ifindex };
+
+		bpf_map_update_elem(table, &wide, &fresh, BPF_ANY);
 		return TC_ACT_SHOT;
 	}
 	flow->expires = bpf_jiffies64() + 100;
