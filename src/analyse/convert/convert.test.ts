@@ -227,7 +227,14 @@ const adminRule = (field: string): fc.Arbitrary<Json> =>
   fc.record(
     {
       action: fc.constantFrom("Allow", "Deny", "Pass"),
-      [field]: some(adminPeer),
+      [field]: some(
+        field === "from"
+          ? adminPeer
+          : fc.oneof(
+              { arbitrary: adminPeer, weight: 4 },
+              fc.constant<Json>({ networks: ["10.0.0.0/30", "fd00::/64", "192.0.2.0/24"] }),
+            ),
+      ),
       ports: some(
         fc.constantFrom<Json>(
           { portNumber: { protocol: "TCP", port: 80 } },
@@ -255,6 +262,16 @@ const admin: fc.Arbitrary<Json[]> = fc
       metadata: { name: `a${i}` },
       spec,
     })),
+  )
+
+/** The same policies in the newer form, some of them in the other tier. */
+const clusterPolicies: fc.Arbitrary<Json[]> = fc
+  .tuple(admin, fc.array(fc.boolean(), { minLength: 3, maxLength: 3 }))
+  .map(([written, baseline]) =>
+    convert(manifests(written), "policy-api").objects.map((object, i) => {
+      const { spec, ...rest } = object as { spec: Json } & Json
+      return { ...rest, spec: baseline[i] ? { ...spec, tier: "Baseline" } : spec }
+    }),
   )
 
 function clusterOf(objects: readonly unknown[]): Cluster {
@@ -305,6 +322,7 @@ const pairs: readonly (readonly [what: string, policies: fc.Arbitrary<Json[]>, t
   ["Cilium", cilium(false), "kubernetes", 20],
   ["AdminNetworkPolicy", admin, "policy-api", 40],
   ["AdminNetworkPolicy", admin, "calico", 40],
+  ["ClusterNetworkPolicy", clusterPolicies, "calico", 40],
 ]
 
 for (const [what, policies, to, least] of pairs) {
