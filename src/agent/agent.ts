@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs"
 import { join } from "node:path"
 import type { Logger } from "pino"
 import { type ApiServer, serve } from "../api/server.ts"
@@ -30,6 +31,8 @@ import { Tables } from "./tables.ts"
 
 /** How often everything in the kernel is compared with what it should be, in ms. */
 const REPAIR_MS = 60_000
+/** How often it is looked whether the sockets are still there, in ms. */
+const LOOK_MS = 2_000
 
 /**
  * One node: objects from a directory, compiled, committed to the plane; the pods' network; the service that answers people.
@@ -61,6 +64,8 @@ export class Agent {
   #api: ApiServer | undefined
   #cni: CniServer | undefined
   #repair: NodeJS.Timeout | undefined
+  #look: NodeJS.Timeout | undefined
+  #listening: Promise<void> | undefined
   #full = false
   /** Problems of the objects that were logged; each is logged once while it lasts. */
   #told: ReadonlySet<string> = new Set()
@@ -126,9 +131,10 @@ export class Agent {
     await this.#committer.commit().catch(() => {
       // Said by onFailure; it is tried again, and the sockets tell why pods cannot come yet.
     })
-    const { cniSocket, runDir } = this.#configuration
-    this.#cni = await CniServer.listen(cniSocket, this.#network)
-    this.#api = await serve(join(runDir, "agent.sock"), agentService(this.#running()))
+    await this.#listen()
+    this.#look = setInterval(() => {
+      this.#listen().catch((error: unknown) => this.#log.error({ err: error }, "Cannot make the agent's sockets again"))
+    }, LOOK_MS)
     this.#repair = setInterval(() => {
       this.#full = true
       this.#committer.mistrust()
@@ -143,6 +149,8 @@ export class Agent {
   /** Ends in order; everything that is enforced stays enforced. */
   async stop(): Promise<void> {
     clearInterval(this.#repair)
+    clearInterval(this.#look)
+    await this.#listening
     await this.#cni?.close()
     await this.#source.close()
     await this.#committer.close()
@@ -152,6 +160,29 @@ export class Agent {
     this.#unload()
     this.#network.close()
     this.#log.info("Agent ended; what was enforced still is")
+  }
+
+  /** Listens on the sockets at the start, and again on those that somebody has removed. */
+  #listen(): Promise<void> {
+    this.#listening ??= this.#listenNow().finally(() => {
+      this.#listening = undefined
+    })
+    return this.#listening
+  }
+
+  async #listenNow(): Promise<void> {
+    const { cniSocket, runDir } = this.#configuration
+    const apiSocket = join(runDir, "agent.sock")
+    if (this.#cni === undefined || !existsSync(cniSocket)) {
+      if (this.#cni !== undefined) this.#log.warn(`${cniSocket} was removed: making it again`)
+      await this.#cni?.close()
+      this.#cni = await CniServer.listen(cniSocket, this.#network)
+    }
+    if (this.#api === undefined || !existsSync(apiSocket)) {
+      if (this.#api !== undefined) this.#log.warn(`${apiSocket} was removed: making it again`)
+      await this.#api?.close()
+      this.#api = await serve(apiSocket, agentService(this.#running()))
+    }
   }
 
   #hooks(): NodePlane {

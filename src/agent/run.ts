@@ -3,6 +3,7 @@ import { Agent } from "./agent.ts"
 import { readConfiguration, type Settings } from "./configuration.ts"
 import { lockRunDirectory } from "./lock.ts"
 import { makeLog } from "./log.ts"
+import { lockNamespace } from "./namespace-lock.ts"
 import { kernelParts } from "./plane.ts"
 
 export interface RunOptions {
@@ -24,7 +25,14 @@ export async function runAgent({ flags, file, version, stop }: RunOptions): Prom
       "sudo heddle agent",
     )
   }
-  const release = lockRunDirectory(configuration.runDir)
+  const releaseDirectory = lockRunDirectory(configuration.runDir)
+  let releaseNamespace: () => void
+  try {
+    releaseNamespace = await lockNamespace(configuration.netns, configuration.runDir)
+  } catch (error) {
+    releaseDirectory()
+    throw error
+  }
   const log = makeLog(
     configuration.logLevel,
     configuration.node,
@@ -40,7 +48,8 @@ export async function runAgent({ flags, file, version, stop }: RunOptions): Prom
     await agent.stop()
     return 0
   } finally {
-    release()
+    releaseNamespace()
+    releaseDirectory()
   }
 }
 
