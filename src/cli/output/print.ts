@@ -48,7 +48,8 @@ export function jsonText(value: unknown): string {
 
 export async function yamlText(value: unknown): Promise<string> {
   const { stringify } = await import("yaml")
-  return stringify(plain(value), { lineWidth: 0 })
+  // Kubernetes reads YAML 1.1, in which a bare y, on or 1_000 is no text.
+  return stringify(plain(value), { lineWidth: 0, compat: "yaml-1.1" })
 }
 
 /** Messages as plain data: no type names, counters as numbers, maps and nested messages taken along, empty origins left out. */
