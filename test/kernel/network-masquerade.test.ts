@@ -141,33 +141,30 @@ test("only what is masqueraded is tracked", async () => {
 test.each([
   ["IPv4", "10.1.0.2", "192.0.2.1"],
   ["IPv6", "fd00:1::2", "2001:db8::1"],
-])(
-  "the node's own packet to a pod goes into heddle0 and, without a program, no further: %s",
-  async (_name, to, source) => {
-    const address = parseAddress(to)
-    const handle = openNamespace(node)
-    const wire = openSocket({ namespace: handle, family: 4, type: "packet" })
-    handle.close()
-    const sender = socketIn(node, familyOf(address))
-    const receiver = socketIn(pod, familyOf(address))
-    try {
-      wire.bindInterface(on(node, (netlink) => netlink.link("heddle1")?.index ?? 0))
-      receiver.bind(address, PORT)
-      sender.sendTo(new Uint8Array(8), address, PORT)
-      const bytes = new Uint8Array(2_000)
-      let packet: IpPacket | undefined
-      await expect
-        .poll(() => {
-          const length = wire.receive(bytes)?.length
-          const frame = length === undefined ? undefined : parseFrame(bytes.subarray(0, length))
-          if (frame?.ip !== undefined) packet = frame.ip
-          return packet?.destination
-        })
-        .toBe(to)
-      expect(packet).toMatchObject({ source, transport: { destinationPort: PORT } })
-      expect(receiver.receive(new Uint8Array(64))).toBeUndefined()
-    } finally {
-      for (const socket of [wire, sender, receiver]) socket.close()
-    }
-  },
-)
+])("the node's own packet to a pod goes into heddle0 and, without a program, no further: %s", async (_name, to, source) => {
+  const address = parseAddress(to)
+  const handle = openNamespace(node)
+  const wire = openSocket({ namespace: handle, family: 4, type: "packet" })
+  handle.close()
+  const sender = socketIn(node, familyOf(address))
+  const receiver = socketIn(pod, familyOf(address))
+  try {
+    wire.bindInterface(on(node, (netlink) => netlink.link("heddle1")?.index ?? 0))
+    receiver.bind(address, PORT)
+    sender.sendTo(new Uint8Array(8), address, PORT)
+    const bytes = new Uint8Array(2_000)
+    let packet: IpPacket | undefined
+    await expect
+      .poll(() => {
+        const length = wire.receive(bytes)?.length
+        const frame = length === undefined ? undefined : parseFrame(bytes.subarray(0, length))
+        if (frame?.ip !== undefined) packet = frame.ip
+        return packet?.destination
+      })
+      .toBe(to)
+    expect(packet).toMatchObject({ source, transport: { destinationPort: PORT } })
+    expect(receiver.receive(new Uint8Array(64))).toBeUndefined()
+  } finally {
+    for (const socket of [wire, sender, receiver]) socket.close()
+  }
+})
