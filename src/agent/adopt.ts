@@ -12,17 +12,35 @@ export interface Earlier {
   readonly names: NameSource | undefined
 }
 
-/** Reads the kernel's tables and the snapshot; whatever cannot be read is left out, and the agent begins anew there. */
-export function readEarlier(runDir: string): Earlier {
+/** A pod's interface as the network of this node knows it. */
+interface Interface {
+  readonly namespace: string
+  readonly pod: string
+  readonly ifindex: number
+}
+
+/**
+ * Reads the kernel's tables and the snapshot; whatever cannot be read is left out, and the agent begins anew there.
+ * `interfaces`: those of this node's pods.
+ */
+export function readEarlier(runDir: string, interfaces: readonly Interface[]): Earlier {
   const snapshot = readSnapshot(runDir)
   if (snapshot === undefined) return { numbers: undefined, names: undefined }
   const names = namesOf(snapshot)
   try {
-    const { generation, compiled } = readPinned(join(runDir, "bpf"), snapshot)
+    const { generation, compiled, ports } = readPinned(join(runDir, "bpf"), snapshot)
     if (generation === snapshot.generation) return { numbers: { ...compiled, verdicts: snapshot.verdicts }, names }
-    // Killed between the flip and the snapshot: what the kernel says of addresses is right, names from the disk may not be.
+    // Killed between the flip and the snapshot: what the kernel says is right, names from the disk may not be. Endpoints have
+    // one interface each, which tells their names: with another number one would be handed what is another's until the flip.
     const { addresses, prefixes, outsideSlot, nodeSocketSlot } = compiled
-    return { numbers: { addresses, prefixes, outsideSlot, nodeSocketSlot }, names: undefined }
+    const pods = new Map(interfaces.map(({ namespace, pod, ifindex }) => [ifindex, `${namespace}/${pod}`]))
+    const endpoints = new Map(
+      [...ports].flatMap(([number, { ifindex }]) => {
+        const name = pods.get(ifindex)
+        return name === undefined ? [] : [[name, { number }] as const]
+      }),
+    )
+    return { numbers: { addresses, prefixes, outsideSlot, nodeSocketSlot, endpoints }, names: undefined }
   } catch {
     // Nothing is pinned, or another layout: there is nothing to keep.
     return { numbers: undefined, names }

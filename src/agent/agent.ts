@@ -95,7 +95,7 @@ export class Agent {
       isHooked: (ifindex) => parts.isHooked(ifindex),
       onChange: () => this.#committer.commit(),
     })
-    const earlier = readEarlier(runDir)
+    const earlier = readEarlier(runDir, this.#network.attachments())
     if (earlier.names !== undefined) this.#names.learn(earlier.names)
     this.#compiler = new Compiler(node, earlier.numbers === undefined ? {} : { adopt: earlier.numbers })
     this.#flows = new FlowStore({

@@ -1,6 +1,6 @@
 import { type Cluster, emptyCluster } from "../model/cluster.ts"
 import type { ClusterChange } from "./change.ts"
-import type { Compiled } from "./compiled.ts"
+import type { Compiled, LocalEndpoint } from "./compiled.ts"
 import { Core, slotNames } from "./core.ts"
 import { type CompileLimits, LIMITS } from "./error.ts"
 import { Numbering } from "./numbering.ts"
@@ -9,7 +9,9 @@ import { Verdicts } from "./verdicts.ts"
 
 /** What an earlier life of this node's agent gave numbers to, as read back from the kernel and from disk. */
 export type Adopted = Partial<
-  Pick<Compiled, "addresses" | "prefixes" | "outsideSlot" | "nodeSocketSlot" | "endpoints" | "verdicts">
+  Pick<Compiled, "addresses" | "prefixes" | "outsideSlot" | "nodeSocketSlot" | "verdicts"> & {
+    readonly endpoints: ReadonlyMap<string, Pick<LocalEndpoint, "number">>
+  }
 >
 
 export interface CompilerOptions {

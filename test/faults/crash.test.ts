@@ -331,7 +331,14 @@ test(`SIGKILL at ${KILLS} points of a commit, of an ADD and of a DEL: the old st
       await cniAdd(present)
     }
     const alive = await reaches(present)
-    if (!alive.door || alive.web) note(`WRONG: ${JSON.stringify(alive)} after ADD`)
+    if (!alive.door || alive.web) {
+      const drops = (await lab.heddle(NODE, "status", "-o", "json")).out.match(/"drops": \[[^\]]*\]/)?.[0]
+      await sleep(300)
+      const later = JSON.stringify(await reaches(present))
+      note(
+        `WRONG: ${JSON.stringify(alive)}, later ${later}, after ADD ${added ? "done" : "repeated"}, DEL ${deleted ? "done" : "not done"}; ${drops}`,
+      )
+    }
     // The runtime repeats a DEL, sometimes when the namespace is gone; and where it does not, GC alone must do.
     if (i % 2 === 0) deleteNamespace(leaving.netns)
     if (i % 4 !== 3) await cniDel(leaving)
