@@ -263,13 +263,30 @@ function residentMB(pid: number): Record<string, number> {
   return { rss: field("VmRSS"), anonymous: field("RssAnon"), file: field("RssFile"), shared: field("RssShmem") }
 }
 
+/** Ms until the agent has written down all the objects that it accepted: before that it is not at rest. */
+async function untilWritten(): Promise<number> {
+  const folder = join(runDir, "state", "accepted")
+  const from = performance.now()
+  for (let last = -1; performance.now() - from < 120_000; ) {
+    const now = existsSync(folder) ? readdirSync(folder).length : 0
+    if (now === last) break
+    last = now
+    await sleep(1_500)
+  }
+  return performance.now() - from
+}
+
 async function atRest(): Promise<Record<string, unknown>> {
   const pid = agent?.pid ?? 0
+  const objectsWrittenMs = await untilWritten()
   const seconds = flag("quick") ? 5 : 30
   await sleep(2_000)
+  const profiled = process.env["HEDDLE_PROFILE"] !== undefined
+  if (profiled) await toggleWatch()
   const before = cpuTicks(pid)
   await sleep(seconds * 1_000)
-  return { cpuPercent: (cpuTicks(pid) - before) / seconds, memoryMB: residentMB(pid) }
+  if (profiled) await toggleWatch()
+  return { objectsWrittenMs, cpuPercent: (cpuTicks(pid) - before) / seconds, memoryMB: residentMB(pid) }
 }
 
 /** Bytes of all maps that the agent holds, as the kernel reports them. */
@@ -298,6 +315,7 @@ async function main(): Promise<void> {
   }
   const parts = process.argv.includes("--part") ? process.argv[process.argv.indexOf("--part") + 1] : undefined
   if (parts !== undefined) {
+    if (parts !== "rest") await untilWritten()
     await step(parts, { rest: atRest, policy: policyChanges, cni: pluginCalls }[parts] ?? (() => "no such part"))
     await stopAgent("SIGTERM")
     return

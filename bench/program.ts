@@ -46,12 +46,18 @@ const paths = new Map<number, HeddlePath>()
 class Caller {
   readonly object: LoadedObject
 
-  constructor(flows: number, eachNew: boolean, peer: number) {
+  /** `shardBits`: in how many tables the yardstick's flows lie; all hold 131,072 together. */
+  constructor(flows: number, eachNew: boolean, peer: number, shardBits = 6) {
     this.object = loadObject({
       file: yardstick,
       layout: "bench",
-      inner: { outer: "shards", count: 64 },
-      constants: { flow_count: word(flows), each_new: word(eachNew ? 1 : 0), peer_ifindex: word(peer) },
+      inner: { outer: "shards", count: 1 << shardBits, entries: 131_072 >> shardBits },
+      constants: {
+        flow_count: word(flows),
+        each_new: word(eachNew ? 1 : 0),
+        peer_ifindex: word(peer),
+        shard_bits: word(shardBits),
+      },
     })
   }
 
@@ -137,6 +143,13 @@ async function main(): Promise<Record<string, unknown>> {
     step("yardstick", caller.own("established"), ack[4])
     step("yardstick-wide", caller.own("established_wide"), ack[4])
     step("yardstick-shards", caller.own("established_shards"), ack[4])
+    for (const bits of temperature === "cold" ? [0, 2, 4] : []) {
+      const other = new Caller(FLOWS, false, some.ifindex.server, bits)
+      const program = other.own("established_shards")
+      other.run(program, some, ack[4], FLOWS, -1)
+      const name = `cold yardstick-shards, ${1 << bits} tables`
+      steps.push({ name, base: "cold", run: () => other.run(program, some, ack[4], repeat) })
+    }
     step("established IPv4", ours(some), ack[4])
     if (temperature === "hot") {
       step("established IPv6", ours(some), ack[6])

@@ -22,6 +22,8 @@ const volatile __u32 peer_ifindex;
 const volatile __u32 flow_count = 1;
 /* Nonzero: every run has the next source port and address, never one twice. */
 const volatile __u32 each_new;
+/* Bits of the number of tables in `shards`. */
+const volatile __u32 shard_bits = 6;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
@@ -183,7 +185,7 @@ int established_shards(struct __sk_buff *skb)
 	wide.words[3] = (__u64)key.high << 32;
 	wide.words[4] = (__u64)key.low_port << 32 | key.high_port << 16 | IPPROTO_TCP;
 	mix = (wide.words[1] ^ wide.words[3] ^ wide.words[4] * 0x9e3779b97f4a7c15ull) * 0x9e3779b97f4a7c15ull;
-	shard = mix >> 58;
+	shard = shard_bits ? mix >> (64 - shard_bits) & 63 : 0;
 	table = bpf_map_lookup_elem(&shards, &shard);
 	if (!table)
 		return TC_ACT_SHOT;
