@@ -24,6 +24,12 @@ test("the table is replaced in the transaction that makes it", () => {
   expect(masqueradeScript({ pods: [], direct: [] })).toMatch(/^table inet heddle\ndelete table inet heddle\ntable inet/)
 })
 
+test("the tunnel is not tracked, where there is one", () => {
+  const tracked = (overlayPort?: number) => masqueradeScript({ pods: [], direct: [], overlayPort })
+  expect(tracked(4789).match(/udp dport 4789 notrack/g)).toHaveLength(2)
+  expect(tracked()).not.toContain("udp")
+})
+
 function sets(script: string): Record<string, string> {
   const found = script.matchAll(/set (\w+) \{\n.*\n {4}elements = \{ (.*) \}/g)
   return Object.fromEntries(Array.from(found, ([, name, elements]) => [name ?? "", elements ?? ""]))

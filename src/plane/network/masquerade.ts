@@ -8,6 +8,8 @@ export interface MasqueradeOptions {
   readonly pods: readonly Prefix[]
   /** Further destinations to which pods keep their own address. */
   readonly direct: readonly Prefix[]
+  /** UDP port of the overlay, whose packets are not tracked: each connection between pods would have an entry of its own. */
+  readonly overlayPort?: number | undefined
 }
 
 /** Every host end of a pod: `hd` and hexadecimal digits; no other interface of Heddle's begins so. */
@@ -15,16 +17,18 @@ const PODS = '"hd*"'
 
 /**
  * The script for nft: one table of our own, replaced as a whole in one transaction. A pod's packet to the outside gets the
- * node's address; all else between pods and the node's stack is kept out of conntrack.
+ * node's address; all else between pods and the node's stack, and the tunnel, is kept out of conntrack.
  */
-export function masqueradeScript({ pods, direct }: MasqueradeOptions): string {
+export function masqueradeScript({ pods, direct, overlayPort }: MasqueradeOptions): string {
   const kept = [...pods, ...direct]
+  const tunnel = overlayPort === undefined ? "" : `    udp dport ${overlayPort} notrack accept\n`
   return `table inet heddle
 delete table inet heddle
 table inet heddle {
 ${set("pods4", "ipv4_addr", pods, 4)}${set("pods6", "ipv6_addr", pods, 6)}${set("direct4", "ipv4_addr", kept, 4)}${set("direct6", "ipv6_addr", kept, 6)}\
   chain prerouting {
     type filter hook prerouting priority raw; policy accept;
+${tunnel}\
     meta mark ${constants.ANSWER_MARK} iifname ${PODS} notrack
     iifname ${PODS} ip daddr @direct4 notrack
     iifname ${PODS} ip6 daddr @direct6 notrack
@@ -34,6 +38,7 @@ ${set("pods4", "ipv4_addr", pods, 4)}${set("pods6", "ipv6_addr", pods, 6)}${set(
   }
   chain output {
     type filter hook output priority raw; policy accept;
+${tunnel}\
     oifname "${HEDDLE0}" notrack
   }
   chain postrouting {

@@ -187,7 +187,8 @@ export class NodeSetup {
 
   async #ensureMasquerade({ cluster, ranges }: SetupInput, full: boolean): Promise<void> {
     const pods = [...new Set([...cluster.clusterPrefixes, ...ranges])]
-    const script = masqueradeScript({ pods, direct: this.#options.nonMasquerade })
+    const { nonMasquerade: direct, routing, overlayPort } = this.#options
+    const script = masqueradeScript({ pods, direct, overlayPort: routing === "vxlan" ? overlayPort : undefined })
     if (script === this.#script && !full) return
     await this.#runNft(script)
     this.#script = script
