@@ -17,7 +17,7 @@ export function snapshotMachine(own: RegExp): MachineSnapshot {
   const counts = (text: string): boolean => {
     // Other tests mount there; a lab never does.
     if (text.startsWith(`${tmpdir()}/`)) return false
-    const lab = /\/run\/heddle\/lab\/([^/ ]+)/.exec(text)?.[1] ?? / lab respond --name (\S+)/.exec(text)?.[1]
+    const lab = /\/run\/heddle\/lab\/([^/ ]+)/.exec(text)?.[1]
     return lab === undefined || own.test(lab)
   }
   return {
@@ -34,9 +34,14 @@ export function snapshotMachine(own: RegExp): MachineSnapshot {
     cgroups: cgroups("/sys/fs/cgroup").sort().join("\n"),
     mounts: mounts().filter(counts).join("\n"),
     namespaces: list("/run/netns").join("\n"),
-    processes: processes().filter(counts).join("\n"),
+    processes: processes()
+      .filter((words) => words.includes("/run/heddle/lab/") && counts(words))
+      .join("\n"),
   }
 }
+
+/** Of these a lab may leave some behind, but what others had and take away themselves is not its doing. */
+const onlyComing: ReadonlySet<string> = new Set(["cgroups", "processes"])
 
 /** What differs between two snapshots, a sentence for each kind of thing; empty when nothing does. */
 export function differences(before: MachineSnapshot, after: MachineSnapshot): string[] {
@@ -45,7 +50,7 @@ export function differences(before: MachineSnapshot, after: MachineSnapshot): st
     const now = new Set((after[kind] ?? "").split("\n"))
     const came = [...now].filter((line) => !old.has(line))
     const went = [...old].filter((line) => !now.has(line))
-    if (came.length === 0 && went.length === 0) return []
+    if (came.length === 0 && (went.length === 0 || onlyComing.has(kind))) return []
     return [`${kind}: came ${JSON.stringify(came.slice(0, 5))}, went ${JSON.stringify(went.slice(0, 5))}`]
   })
 }
@@ -75,12 +80,23 @@ function sysctls(directory: string): string[] {
   })
 }
 
+/** Cgroups in which nobody is: what a program that has ended leaves. */
 function cgroups(directory: string): string[] {
   try {
     const below = readdirSync(directory, { withFileTypes: true }).filter((entry) => entry.isDirectory())
-    return [directory, ...below.flatMap((entry) => cgroups(join(directory, entry.name)))]
+    const empty = readFileSync(join(directory, "cgroup.procs"), "utf8") === ""
+    return [...(empty ? [directory] : []), ...below.flatMap((entry) => cgroups(join(directory, entry.name)))]
   } catch {
-    return []
+    // The directory of the hierarchies itself is none; or it went meanwhile.
+    return list(directory).flatMap((name) => (isDirectory(join(directory, name)) ? cgroups(join(directory, name)) : []))
+  }
+}
+
+function isDirectory(path: string): boolean {
+  try {
+    return statSync(path).isDirectory()
+  } catch {
+    return false
   }
 }
 
@@ -92,14 +108,14 @@ function mounts(): string[] {
     .sort()
 }
 
-/** Agents and responders of labs, whoever's. */
+/** Agents of labs, whoever's, by their command lines. */
 function processes(): string[] {
   return list("/proc")
     .filter((name) => /^\d+$/.test(name))
     .flatMap((pid) => {
       try {
         const words = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0").join(" ")
-        return / agent --node | lab respond /.test(words) ? [`${pid} ${words}`] : []
+        return words.includes(" agent --node ") ? [words] : []
       } catch {
         return []
       }
