@@ -8,6 +8,7 @@ import type { Io } from "../io.ts"
 import { readManifestFiles } from "../manifest.ts"
 import { painter } from "../output/colour.ts"
 import { formatOf, jsonText } from "../output/print.ts"
+import { repeatable } from "../repeatable.ts"
 
 interface Options extends AgentOptions {
   readonly with?: string[]
@@ -31,7 +32,7 @@ export function registerDiff(group: Command, session: Session): void {
       "<paths...>",
       "OLD and NEW (files or directories); or NEW alone: what applying it to the running cluster would change",
     )
-    .option("-w, --with <path...>", "manifests that both states have, e.g. namespaces and pods")
+    .option("-w, --with <path>", "manifests that both states have, e.g. namespaces and pods", repeatable)
     .option("--flows <count>", "running cluster: check so many of each node's newest flows too", "1000")
     .option("--exit-code", "exit with 1 if anything changes")
     .option("-o, --output <format>", "table or json (everything, nothing grouped away)")

@@ -1,5 +1,6 @@
 import { Failure } from "../../api/failure.ts"
 import { examples, type Register } from "../command.ts"
+import { repeatable } from "../repeatable.ts"
 
 interface Options {
   readonly plane: string
@@ -20,7 +21,7 @@ export const registerTest: Register = (program, session) => {
     .option("--plane <name>", "model or compiled (no root, no cluster); ebpf (real packets in a lab)", "model")
     .option("-o, --output <format>", "text, json, jsonl, junit or tap", "text")
     .option("--filter <text>", "only cases whose name contains it")
-    .option("--tag <name...>", "only cases with one of these tags")
+    .option("--tag <name>", "only cases with one of these tags", repeatable)
     .option("--allow-unsupported", "a case that the plane cannot do is no failure")
     .action(async (suites: string[], options: Options) => {
       const { runTest } = await import("../../suite/command.ts")

@@ -17,6 +17,7 @@ import { readManifestFiles } from "../manifest.ts"
 import { painter } from "../output/colour.ts"
 import { formatOf, jsonText, yamlText } from "../output/print.ts"
 import { whyText } from "../output/why.ts"
+import { repeatable } from "../repeatable.ts"
 import { clientOf, type Target } from "../target.ts"
 
 interface Options extends AgentOptions {
@@ -41,7 +42,11 @@ export const registerWhy: Register = (program, session) => {
     .option("--icmp-type <number>", "default: echo request")
     .option("--icmp-code <number>", "default: 0")
     .option("--family <name>", "ipv4 or ipv6 (default: that of the address named, else of the source's first address)")
-    .option("--from-file <path...>", "compute from these manifests (files or directories) instead of asking a cluster")
+    .option(
+      "--from-file <path>",
+      "compute from these manifests (files or directories) instead of asking a cluster",
+      repeatable,
+    )
     .option("--expect <verdict>", "allow or deny: exit with 1 if it is the other")
     .option("-o, --output <format>", "table, json or yaml")
     .action(async (from: string, to: string, options: Options) => {
