@@ -2,7 +2,7 @@
 import type { Facts } from "../model/facts.ts"
 import type { Packet } from "../model/packet.ts"
 import type { L4Match, Match, PortSpec } from "../model/policy.ts"
-import type { Labels, Selector } from "../model/selector.ts"
+import { keysOf, type Labels, type Selector } from "../model/selector.ts"
 import { Protocol, type ProtocolNumber } from "../net/types.ts"
 import { icmpOf } from "./evaluate.ts"
 
@@ -207,21 +207,6 @@ function kindWords(facts: Facts): string {
       return `${facts.address}, of the cluster but of nothing known`
     default:
       return `${facts.address}, outside the cluster`
-  }
-}
-
-function keysOf(selector: Selector): string[] {
-  switch (selector.kind) {
-    case "and":
-    case "or":
-      return selector.of.flatMap(keysOf)
-    case "not":
-      return keysOf(selector.of)
-    case "all":
-    case "none":
-      return []
-    default:
-      return [selector.key]
   }
 }
 

@@ -51,3 +51,19 @@ export function selects(selector: Selector, labels: Labels): boolean {
 function own(labels: Labels, key: string): string | undefined {
   return Object.hasOwn(labels, key) ? labels[key] : undefined
 }
+
+/** The label keys that a selector asks about, as often as it does. */
+export function keysOf(selector: Selector): string[] {
+  switch (selector.kind) {
+    case "and":
+    case "or":
+      return selector.of.flatMap(keysOf)
+    case "not":
+      return keysOf(selector.of)
+    case "all":
+    case "none":
+      return []
+    default:
+      return [selector.key]
+  }
+}

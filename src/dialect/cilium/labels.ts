@@ -1,5 +1,5 @@
 import type { Match } from "../../model/policy.ts"
-import type { Selector } from "../../model/selector.ts"
+import { keysOf, type Selector } from "../../model/selector.ts"
 import { selectorOf } from "../kubernetes/label-selector.ts"
 import { entityMatch } from "./entities.ts"
 
@@ -38,21 +38,6 @@ const FILTERED =
 /** Keys of an EndpointSelector, with their sources. */
 export function selectorKeys(selector: unknown): readonly SourcedKey[] {
   return keysOf(selectorOf(selector)).map(sourcedKey)
-}
-
-function keysOf(selector: Selector): string[] {
-  switch (selector.kind) {
-    case "and":
-    case "or":
-      return selector.of.flatMap(keysOf)
-    case "not":
-      return keysOf(selector.of)
-    case "all":
-    case "none":
-      return []
-    default:
-      return [selector.key]
-  }
 }
 
 /** What an EndpointSelector without any scope says, over pods and entities. */
