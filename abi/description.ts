@@ -58,9 +58,7 @@ export const constants: Readonly<Record<string, readonly [number, string]>> = {
   OUTCOME_LOG: [1 << 29, "see src/compile/compiled.ts, Row"],
   OUTCOME_STAGED: [1 << 28, "see src/compile/compiled.ts, Row"],
   OUTCOME_ID_MASK: [0x0fff_ffff, "see src/compile/compiled.ts, Row"],
-  VERDICT_NODE_TO_OWN_POD: [0x0fff_fff0, "verdict id kept for planes without a row for the node's own sockets"],
   VERDICT_NOT_ENFORCED: [0x0fff_fff1, "verdict id of an end that is not one of this node's endpoints"],
-  VERDICT_RELATED: [0x0fff_fff2, "verdict id of an ICMP error that belongs to a known flow"],
   TCX_INGRESS: [46, "BPF_TCX_INGRESS of include/uapi/linux/bpf.h; Debian 12's headers lack it"],
   TCX_EGRESS: [47, "BPF_TCX_EGRESS of include/uapi/linux/bpf.h"],
   GATEWAY_MAC_HIGH: [

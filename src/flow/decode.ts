@@ -1,12 +1,10 @@
 import { constants, EventKind, event, eventKindNames, hookNames, reasonNames } from "../kernel/abi.generated.ts"
-import type { Direction } from "../model/policy.ts"
 import type { Names } from "./name.ts"
 import type { Decision, FlowKind } from "./record.ts"
 import type { FlowInput, FlowTexts } from "./store.ts"
 
 const at = event.offset
-const { OUTCOME_ACTION_SHIFT, OUTCOME_ID_MASK, VERDICT_NODE_TO_OWN_POD, VERDICT_NOT_ENFORCED, VERDICT_RELATED } =
-  constants
+const { OUTCOME_ACTION_SHIFT, OUTCOME_ID_MASK, VERDICT_NOT_ENFORCED } = constants
 
 /** The texts of the ABI's numbers, as flows show them. */
 export const flowTexts: FlowTexts = {
@@ -43,8 +41,8 @@ export function decodeEvent(view: DataView, offset: number, names: Names, clock:
     destinationPort: view.getUint16(offset + at.destinationPort, true),
     sourceEndpoint: view.getUint16(offset + at.sourceEndpoint, true),
     destinationEndpoint: view.getUint16(offset + at.destinationEndpoint, true),
-    egress: decisionOf(names, generation, sourceOutcome, "egress", kind === EventKind.drop && direction === 1),
-    ingress: decisionOf(names, generation, destinationOutcome, "ingress", kind === EventKind.drop && direction === 0),
+    egress: decisionOf(names, generation, sourceOutcome, kind === EventKind.drop && direction === 1),
+    ingress: decisionOf(names, generation, destinationOutcome, kind === EventKind.drop && direction === 0),
     generation,
     ifindex: view.getUint32(offset + at.ifindex, true),
     packets: u64(view, offset + at.packets),
@@ -55,19 +53,11 @@ export function decodeEvent(view: DataView, offset: number, names: Names, clock:
 }
 
 /** Outcome 0 is "not judged", except where the event says that this end decided. */
-function decisionOf(
-  names: Names,
-  generation: number,
-  outcome: number,
-  direction: Direction,
-  decided: boolean,
-): Decision | undefined {
+function decisionOf(names: Names, generation: number, outcome: number, decided: boolean): Decision | undefined {
   if (outcome === 0 && !decided) return undefined
   const id = outcome & OUTCOME_ID_MASK
   if (id === VERDICT_NOT_ENFORCED) return undefined
-  if (id === VERDICT_NODE_TO_OWN_POD) return names.fixed("nodeToOwnPod", direction)
   const allowed = outcome >>> OUTCOME_ACTION_SHIFT !== 0
-  if (id === VERDICT_RELATED) return allowed ? RELATED : undefined
   const verdict = names.verdict(generation, id)
   const decision = verdict === undefined ? undefined : names.decision(verdict)
   // The kernel's action counts; a verdict table that says otherwise is not the one it used.
@@ -75,7 +65,6 @@ function decisionOf(
   return allowed ? UNNAMED.allow : UNNAMED.deny
 }
 
-const RELATED: Decision = { allowed: true, rule: "icmp-error-of-known-flow" }
 const UNNAMED = {
   allow: { allowed: true, rule: "rule of a generation no longer known" },
   deny: { allowed: false, rule: "rule of a generation no longer known" },

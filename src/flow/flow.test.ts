@@ -187,17 +187,10 @@ describe("decoding", () => {
     expect([flow?.icmpType, flow?.icmpCode, flow?.sourcePort, flow?.destinationPort]).toEqual([8, 0, 0, 0])
   })
 
-  test("the node's own sockets and unknown generations are said, not guessed", () => {
+  test("unknown generations are said, not guessed", () => {
     const names = new Names()
     names.learn(source(4))
     const view = (change: Partial<Event>) => new DataView(encoded(change).buffer)
-    const own = decodeEvent(
-      view({ generation: 4, destinationOutcome: ((1 << 30) | constants.VERDICT_NODE_TO_OWN_POD) >>> 0 }),
-      0,
-      names,
-      0,
-    )
-    expect(own.ingress?.rule).toBe("node-to-own-pod ingress")
     expect(decodeEvent(view({ generation: 3 }), 0, names, 0).ingress?.rule).toContain("no longer known")
     const contradicting = decodeEvent(view({ generation: 4, destinationOutcome: ((1 << 30) | 2) >>> 0 }), 0, names, 0)
     expect(contradicting.ingress).toEqual({ allowed: true, rule: "rule of a generation no longer known" })

@@ -1,5 +1,4 @@
 import type { Endpoint, Namespace, Node } from "../model/cluster.ts"
-import type { Direction } from "../model/policy.ts"
 import { ruleIdText, type Verdict } from "../model/verdict.ts"
 import { addressFromBytes } from "../net/address.ts"
 import { prefixContains } from "../net/prefix.ts"
@@ -121,28 +120,12 @@ export class Names {
     }
     return decision
   }
-
-  /** A decision that no rule made. */
-  fixed(kind: "nodeToOwnPod" | "notEnforced", direction: Direction): Decision {
-    return FIXED[kind][direction]
-  }
 }
 
 function decided({ action, by }: Pick<Verdict, "action" | "by">): Omit<Decision, "staged"> {
   const origin = "origin" in by ? { origin: by.origin } : {}
   return { allowed: action === "allow", rule: ruleIdText(by), ...origin }
 }
-
-const FIXED = {
-  nodeToOwnPod: {
-    ingress: { allowed: true, rule: ruleIdText({ kind: "nodeToOwnPod", direction: "ingress" }) },
-    egress: { allowed: true, rule: ruleIdText({ kind: "nodeToOwnPod", direction: "egress" }) },
-  },
-  notEnforced: {
-    ingress: { allowed: true, rule: ruleIdText({ kind: "notEnforced", direction: "ingress" }) },
-    egress: { allowed: true, rule: ruleIdText({ kind: "notEnforced", direction: "egress" }) },
-  },
-} as const
 
 function endOf(
   source: Omit<NameSource, "generation">,
