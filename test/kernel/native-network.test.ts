@@ -115,6 +115,16 @@ describe("netlink", () => {
     expect(twice).toMatchObject({ code: "EEXIST", operation: "add the link hd-a" })
   })
 
+  test("a veth pair is born with its packet limits, at both ends", () => {
+    using here = Netlink.open(a)
+    using there = Netlink.open(b)
+    const limits = { gsoMaxSize: 190_000, groMaxSize: 180_000, gsoIpv4MaxSize: 170_000, groIpv4MaxSize: 160_000 }
+    const link = here.addVeth({ name: "hd-big", limits, peer: { name: "hd-big", namespace: b } })
+    expect(link).toMatchObject(limits)
+    expect(there.link("hd-big")).toMatchObject({ ...limits, tsoMaxSize: 524_280 })
+    here.deleteLink(link.index)
+  })
+
   test("links are changed: name, mtu, noarp, sizes, IPv6 address generation, bridge", () => {
     using netlink = Netlink.open(a)
     const bridge = netlink.addBridge({ name: "hd-br", up: true })

@@ -31,6 +31,7 @@ const Ifla = {
   gsoMaxSegments: 40,
   gsoMaxSize: 41,
   groMaxSize: 58,
+  tsoMaxSize: 59,
   gsoIpv4MaxSize: 63,
   groIpv4MaxSize: 64,
 } as const
@@ -61,8 +62,25 @@ export interface Link {
   readonly peer?: number
   /** Number of the namespace of `peer` as seen from here; undefined: the same namespace. */
   readonly peerNamespaceId?: number
+  /** Index of the link on which it stands (a VLAN's, a macvlan's), in the same namespace. */
+  readonly lower?: number
   readonly gsoMaxSize?: number
   readonly groMaxSize?: number
+  /** Undefined before Linux 6.3, as `groIpv4MaxSize`. */
+  readonly gsoIpv4MaxSize?: number
+  readonly groIpv4MaxSize?: number
+  /** Bytes of the longest TCP packet that the device takes; `gsoMaxSize` cannot be more. */
+  readonly tsoMaxSize?: number
+}
+
+/**
+ * Bytes of the longest TCP packet that is built for a link (GSO) and put together from what comes in by it (GRO); the names
+ * without a family mean IPv6, and IPv4 too up to 65,536 (net/core/dev.h, netif_set_gso_max_size).
+ */
+export interface PacketLimits {
+  readonly gsoMaxSize?: number
+  readonly groMaxSize?: number
+  /** A kernel before 6.3 takes no notice of it, and of `groIpv4MaxSize`. */
   readonly gsoIpv4MaxSize?: number
   readonly groIpv4MaxSize?: number
 }
@@ -73,6 +91,8 @@ export interface VethOptions {
   /** Bytes, of both ends. */
   readonly mtu?: number
   readonly up?: boolean
+  /** Of both ends. */
+  readonly limits?: PacketLimits
   readonly peer: {
     readonly name: string
     /** Where the other end is made; default: the socket's own namespace. */
@@ -103,7 +123,7 @@ export interface BridgeOptions {
 }
 
 /** What `setLink` can change; what is not named stays. */
-export interface LinkChange {
+export interface LinkChange extends PacketLimits {
   readonly up?: boolean
   readonly mtu?: number
   /** Index of a bridge; 0: none. */
@@ -116,11 +136,7 @@ export interface LinkChange {
   readonly name?: string
   readonly mac?: Uint8Array
   readonly txQueueLength?: number
-  readonly gsoMaxSize?: number
   readonly gsoMaxSegments?: number
-  readonly groMaxSize?: number
-  readonly gsoIpv4MaxSize?: number
-  readonly groIpv4MaxSize?: number
   /** `none`: the kernel makes no link-local IPv6 address (IN6_ADDR_GEN_MODE_NONE). */
   readonly ipv6AddressGeneration?: "eui64" | "none"
 }
@@ -150,10 +166,12 @@ export function encodeVeth(options: VethOptions): Uint8Array {
     linkHeader(),
     attribute(Ifla.name, text(peer.name)),
     ...common({ mac: peer.mac, mtu: options.mtu }),
+    ...limitAttributes(options.limits ?? {}),
     ...(peer.namespace ? [attribute(Ifla.namespaceFd, u32(peer.namespace.fd))] : []),
   )
   // No end of a pair can be up before the other is there (ENOTCONN): `Netlink.addVeth` does that afterwards.
-  return concat(created({ ...options, up: false }), linkInfo("veth", attribute(VETH_PEER, other)))
+  const own = concat(created({ ...options, up: false }), ...limitAttributes(options.limits ?? {}))
+  return concat(own, linkInfo("veth", attribute(VETH_PEER, other)))
 }
 
 export function encodeVxlan(options: VxlanOptions): Uint8Array {
@@ -189,20 +207,27 @@ export function encodeLinkChange(index: number, change: LinkChange): Uint8Array 
   const numbers: readonly (readonly [number, number | undefined])[] = [
     [Ifla.master, change.master],
     [Ifla.txQueueLength, change.txQueueLength],
-    [Ifla.gsoMaxSize, change.gsoMaxSize],
     [Ifla.gsoMaxSegments, change.gsoMaxSegments],
-    [Ifla.groMaxSize, change.groMaxSize],
-    [Ifla.gsoIpv4MaxSize, change.gsoIpv4MaxSize],
-    [Ifla.groIpv4MaxSize, change.groIpv4MaxSize],
     [Ifla.namespaceFd, change.namespace?.fd],
   ]
   return concat(
     linkHeader(index, set, mask),
     ...(change.name === undefined ? [] : [attribute(Ifla.name, text(change.name))]),
     ...common(change),
+    ...limitAttributes(change),
     ...numbers.flatMap(([type, value]) => (value === undefined ? [] : [attribute(type, u32(value))])),
     ...addressGeneration(change.ipv6AddressGeneration),
   )
+}
+
+function limitAttributes(limits: PacketLimits): Uint8Array[] {
+  const numbers = [
+    [Ifla.gsoMaxSize, limits.gsoMaxSize],
+    [Ifla.groMaxSize, limits.groMaxSize],
+    [Ifla.gsoIpv4MaxSize, limits.gsoIpv4MaxSize],
+    [Ifla.groIpv4MaxSize, limits.groIpv4MaxSize],
+  ] as const
+  return numbers.flatMap(([type, value]) => (value === undefined ? [] : [attribute(type, u32(value))]))
 }
 
 function addressGeneration(mode: LinkChange["ipv6AddressGeneration"]): Uint8Array[] {
@@ -237,15 +262,19 @@ export function decodeLink(message: Message): Link {
   const attributes = decodeAttributes(message.payload.subarray(IFINFO_SIZE))
   const info = attributes.get(Ifla.linkInfo)
   const kind = info && readText(decodeAttributes(info).get(LinkInfo.kind))
+  const linkedTo = readU32(attributes.get(Ifla.link))
+  const linkedNamespace = readU32(attributes.get(Ifla.linkNamespaceId))
   const optional = {
     kind,
     master: readU32(attributes.get(Ifla.master)),
-    peer: kind === "veth" ? readU32(attributes.get(Ifla.link)) : undefined,
-    peerNamespaceId: readU32(attributes.get(Ifla.linkNamespaceId)),
+    peer: kind === "veth" ? linkedTo : undefined,
+    peerNamespaceId: linkedNamespace,
+    lower: kind === "veth" || linkedNamespace !== undefined || linkedTo === 0 ? undefined : linkedTo,
     gsoMaxSize: readU32(attributes.get(Ifla.gsoMaxSize)),
     groMaxSize: readU32(attributes.get(Ifla.groMaxSize)),
     gsoIpv4MaxSize: readU32(attributes.get(Ifla.gsoIpv4MaxSize)),
     groIpv4MaxSize: readU32(attributes.get(Ifla.groIpv4MaxSize)),
+    tsoMaxSize: readU32(attributes.get(Ifla.tsoMaxSize)),
   }
   return {
     index: view.getInt32(4, true),
