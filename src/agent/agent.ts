@@ -1,3 +1,4 @@
+import { channel } from "node:diagnostics_channel"
 import { existsSync } from "node:fs"
 import { join } from "node:path"
 import type { Logger } from "pino"
@@ -29,6 +30,8 @@ import { agentService } from "./service/service.ts"
 import { SnapshotWriter } from "./snapshot.ts"
 import { Tables } from "./tables.ts"
 
+/** Tells whoever measures what the agent is about; nothing is done without a subscriber. */
+const moments = channel("heddle:moments")
 /** How often everything in the kernel is compared with what it should be, in ms. */
 const REPAIR_MS = 60_000
 /** How often it is looked whether the sockets are still there, in ms. */
@@ -125,13 +128,17 @@ export class Agent {
 
   /** Reads the objects, makes the node's network, loads the plane, commits, and only then answers its sockets. */
   async start(): Promise<void> {
+    moments.publish({ what: "started" })
     const restored = this.#store.restore()
     if (restored > 0) this.#log.info(`${restored} accepted objects remembered`)
+    moments.publish({ what: "restored" })
     await this.#source.start()
+    moments.publish({ what: "read" })
     await this.#committer.commit().catch(() => {
       // Said by onFailure; it is tried again, and the sockets tell why pods cannot come yet.
     })
     await this.#listen()
+    moments.publish({ what: "ready" })
     this.#look = setInterval(() => {
       this.#listen().catch((error: unknown) => this.#log.error({ err: error }, "Cannot make the agent's sockets again"))
     }, LOOK_MS)
@@ -200,6 +207,7 @@ export class Agent {
     }
     this.#told = told
     this.#digests.note(change.digest)
+    moments.publish({ what: "objects", digest: change.digest })
     const same = this.#latest?.digest === change.digest
     this.#latest = change
     if (!same) this.#committer.request()
@@ -229,8 +237,11 @@ export class Agent {
   async #reconcile(cluster: Cluster): Promise<void> {
     if (this.#plane === undefined) {
       const devices = await this.#network.setup(cluster)
+      moments.publish({ what: "network" })
       this.#load(devices, cluster)
+      moments.publish({ what: "loaded" })
       await this.#network.rehook()
+      moments.publish({ what: "hooked" })
       return
     }
     const full = this.#full

@@ -1,3 +1,4 @@
+import { channel } from "node:diagnostics_channel"
 import type { Compiled } from "../compile/compiled.ts"
 import type { Cluster } from "../model/cluster.ts"
 import type { Forwarding, NodeState, Plane } from "../plane/plane.ts"
@@ -41,6 +42,8 @@ export interface CommitterOptions {
   readonly delay: (run: () => void, ms: number) => () => void
 }
 
+/** Tells whoever measures how far a commit is; nothing is done without a subscriber. */
+const moments = channel("heddle:moments")
 const FIRST_RETRY_MS = 500
 const LONGEST_RETRY_MS = 30_000
 
@@ -136,13 +139,17 @@ export class Committer {
     const { plane, compile, desired, now } = this.#options
     const from = now()
     try {
+      moments.publish({ what: "begun" })
       const wanted = await desired()
       if (wanted === undefined) return
       const { cluster, forwarding, digest } = wanted
+      moments.publish({ what: "desired", digest })
       const state: NodeState = { compiled: compile(cluster), forwarding }
+      moments.publish({ what: "compiled" })
       this.#options.onCompiled?.(state, cluster)
       const previous = this.#mistrust ? undefined : this.#enforced?.state
       const generation = await plane.apply(state, previous === undefined ? null : { previous })
+      moments.publish({ what: "applied", generation, digest })
       this.#mistrust = false
       this.#failure = undefined
       this.#enforced = { cluster, forwarding, digest, state, generation }

@@ -1,3 +1,4 @@
+import { channel } from "node:diagnostics_channel"
 import { existsSync, readdirSync, unlinkSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { LiveFlag, layout } from "../../kernel/abi.generated.ts"
@@ -45,6 +46,8 @@ export interface EbpfPlaneOptions {
 }
 
 const HALF_OPEN_LIMIT = 8_192
+/** Tells whoever measures when a generation came into force; nothing is done without a subscriber. */
+const moments = channel("heddle:moments")
 /** How long connections that were there before these tables are picked up in their middle (docs/design.md, 4). */
 const PICK_UP_SECONDS = 30
 const smallestFrame = new Uint8Array(64)
@@ -212,6 +215,7 @@ export class EbpfPlane implements Plane {
     this.#addresses.prepare(next, side, leftovers, previous)
     const generation = nextGeneration(this.#tables.generation)
     this.#tables.generation = generation
+    moments.publish({ what: "flipped", generation })
     this.#names = namesOf(next)
     if (this.#replaces) {
       // Connections of before have no record here: for a while their middles may tell what they are.
