@@ -24,7 +24,6 @@ import { Committer, type Desired, type Enforced } from "./commit.ts"
 import type { Configuration } from "./configuration.ts"
 import { DigestHistory, type RunningNode } from "./node.ts"
 import { ObjectFiles } from "./object-files.ts"
-import { withLocalAddresses } from "./overlay.ts"
 import type { AgentParts, NodePlane } from "./plane.ts"
 import { agentService } from "./service/service.ts"
 import { SnapshotWriter } from "./snapshot.ts"
@@ -59,7 +58,7 @@ export class Agent {
   readonly #digests = new DigestHistory()
   readonly #listeners = new Set<() => void>()
   readonly #pins: string
-  #latest: Pick<DirectoryChange, "cluster" | "digest"> | undefined
+  #latest: Pick<DirectoryChange, "digest"> | undefined
   #plane: NodePlane | undefined
   #tables: Tables | undefined
   #ring: RingReader | undefined
@@ -96,6 +95,7 @@ export class Agent {
     this.#network = parts.network({
       attachPod: (ifindex) => this.#hooks().attachPod(ifindex),
       isHooked: (ifindex) => parts.isHooked(ifindex),
+      onAddresses: (pod, addresses) => this.#store.setLocal(pod, addresses && { node, addresses }),
       onChange: () => this.#committer.commit(),
     })
     const earlier = readEarlier(runDir, this.#network.attachments())
@@ -219,18 +219,14 @@ export class Agent {
     const latest = this.#latest
     if (latest === undefined) return undefined
     const { node, objects } = this.#configuration
+    // With the addresses of pods attached meanwhile, but not with objects that the source has not told of yet.
+    const cluster = this.#store.settled
     // Without its node there is nothing to stand on: what is enforced stays, and people are told.
-    if (!latest.cluster.nodes.has(node))
-      throw new Error(`no Node object named ${node} is among the objects of ${objects}`)
-    await this.#reconcile(latest.cluster)
+    if (!cluster.nodes.has(node)) throw new Error(`no Node object named ${node} is among the objects of ${objects}`)
+    await this.#reconcile(cluster)
     const forwarding: Forwarding | undefined = this.#network.forwarding()
     if (forwarding === undefined) return undefined
-    const local = this.#network.attachments().filter((one) => one.phase === "attached")
-    return {
-      cluster: withLocalAddresses(latest.cluster, node, local),
-      forwarding,
-      digest: latest.digest,
-    }
+    return { cluster, forwarding, digest: latest.digest }
   }
 
   /** Brings the node's network into the cluster's state; loads the plane the first time, and again for new interfaces. */

@@ -5,7 +5,6 @@ import { ObjectStore } from "../source/objects.ts"
 import { readManifests } from "../source/yaml.ts"
 import { effectiveRules } from "./effective.ts"
 import { endpointRows, findEndpoint, identityRows, policyCounts } from "./lists.ts"
-import { withLocalAddresses } from "./overlay.ts"
 
 const text = `
 apiVersion: v1
@@ -48,8 +47,8 @@ spec:
 `
 const store = new ObjectStore({ now: () => 0 })
 for (const object of readManifests(text, "shop.yaml").objects) store.put(object)
-const db = { namespace: "shop", pod: "db", addresses: [parseAddress("10.244.1.9")] }
-const cluster = withLocalAddresses(store.cluster(), "n1", [db])
+store.setLocal("shop/db", { node: "n1", addresses: [parseAddress("10.244.1.9")] })
+const cluster = store.cluster()
 const compiled = compile(cluster, "n1")
 const view = {
   node: "n1",
@@ -59,16 +58,6 @@ const view = {
   verdicts: compiled.verdicts,
   ports: new Map([["shop/db", { ifindex: 7, mac: new Uint8Array([2, 0, 0, 0, 0, 255]), sandbox: "s" }]]),
 }
-
-test("a pod without stated addresses has those that its node's network gave it; others keep theirs", () => {
-  expect(cluster.endpoints.get("shop/db")?.addresses).toEqual(["10.244.1.9"])
-  const other = [
-    { ...db, pod: "web" },
-    { ...db, pod: "gone" },
-  ]
-  expect(withLocalAddresses(cluster, "n1", other)).toBe(cluster)
-  expect(withLocalAddresses(store.cluster(), "n2", [db])).toBe(store.cluster())
-})
 
 test("endpoints are ready when they have an interface and are compiled", () => {
   const rows = endpointRows(view, compiled.endpoints)

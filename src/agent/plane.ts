@@ -22,7 +22,9 @@ export interface NodePlane extends Plane {
 
 /** The parts of an agent that touch the kernel. */
 export interface AgentParts {
-  readonly network: (hooks: Pick<NodeNetworkOptions, "attachPod" | "isHooked" | "onChange">) => NodeNetwork
+  readonly network: (
+    hooks: Pick<NodeNetworkOptions, "attachPod" | "isHooked" | "onAddresses" | "onChange">,
+  ) => NodeNetwork
   /** Loads the plane for these interfaces and attaches it at the node's entrances. */
   readonly plane: (devices: NodeDevices, cluster: Cluster, pins: string) => NodePlane
   /** Whether a pod's pair has the plane's program. */

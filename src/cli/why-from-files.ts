@@ -1,5 +1,4 @@
 import { create } from "@bufbuild/protobuf"
-import { type LocalAddresses, withLocalAddresses } from "../agent/overlay.ts"
 import { whyMessage } from "../agent/service/why.ts"
 import { answerWhy, type WhyQuestion } from "../agent/why.ts"
 import { Failure } from "../api/failure.ts"
@@ -12,6 +11,7 @@ import { addressBytes, addressFromBytes } from "../net/address.ts"
 import { prefixBase } from "../net/prefix.ts"
 import type { Address, Prefix } from "../net/types.ts"
 import type { SourceText } from "../source/check.ts"
+import type { LocalAddresses } from "../source/cluster-builder.ts"
 import { ObjectStore } from "../source/objects.ts"
 
 /**
@@ -41,11 +41,9 @@ export function clusterOfTexts(
   for (const warning of warnings) tell(problemText(warning))
   const store = new ObjectStore({ now })
   for (const object of planLab(manifests, { families: [4, 6] }).objects) store.put(object)
-  const stated = store.cluster()
-  const local = madeUpAddresses(stated)
-  let cluster = stated
-  for (const node of stated.nodes.keys()) cluster = withLocalAddresses(cluster, node, local)
-  return { cluster, digest: store.digest, madeUp: local.length > 0 }
+  const local = madeUpAddresses(store.cluster())
+  for (const [key, addresses] of local) store.setLocal(key, addresses)
+  return { cluster: store.settled, digest: store.digest, madeUp: local.size > 0 }
 }
 
 function read(
@@ -62,7 +60,7 @@ function read(
 }
 
 /** An address of each of its node's ranges for every pod that states none. */
-function madeUpAddresses(cluster: Cluster): LocalAddresses[] {
+function madeUpAddresses(cluster: Cluster): Map<string, LocalAddresses> {
   const taken = new Set<Address>()
   for (const endpoint of cluster.endpoints.values()) for (const address of endpoint.addresses) taken.add(address)
   const last = new Map<Prefix, number>()
@@ -74,13 +72,12 @@ function madeUpAddresses(cluster: Cluster): LocalAddresses[] {
       if (!taken.has(address)) return address
     }
   }
-  return [...cluster.endpoints.values()]
-    .filter((endpoint) => endpoint.addresses.length === 0)
-    .map((endpoint) => ({
-      namespace: endpoint.namespace,
-      pod: endpoint.name,
-      addresses: (cluster.nodes.get(endpoint.node)?.podPrefixes ?? []).map(next),
-    }))
+  const made = new Map<string, LocalAddresses>()
+  for (const [key, { node, addresses }] of cluster.endpoints) {
+    if (addresses.length > 0) continue
+    made.set(key, { node, addresses: (cluster.nodes.get(node)?.podPrefixes ?? []).map(next) })
+  }
+  return made
 }
 
 function addressIn(prefix: Prefix, number: number): Address {

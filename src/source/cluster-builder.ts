@@ -33,6 +33,13 @@ interface NodeParts {
   readonly pods: Map<string, { readonly own: readonly Address[]; readonly stated: readonly Address[] }>
 }
 
+/** What the network of a node gave to a pod whose object does not state its addresses yet. */
+export interface LocalAddresses {
+  /** Counts only while the pod's object is on this node. */
+  readonly node: string
+  readonly addresses: readonly Address[]
+}
+
 /**
  * Keeps the cluster of a changing set of objects. Each `cluster()` is a value that shares with the one before whatever did
  * not change: a pod's change costs one shard of the endpoint map.
@@ -45,6 +52,9 @@ export class ClusterBuilder {
   /** Endpoints of each namespace, counted. */
   readonly #inhabitants = new Map<string, number>()
   readonly #services = new ServiceParts()
+  readonly #local = new Map<string, LocalAddresses>()
+  /** Endpoints with local addresses → as their objects state them. */
+  readonly #stated = new WeakMap<Endpoint, Endpoint>()
   readonly #pending: { readonly [K in keyof Pieces]: Map<string, Pieces[K] | undefined> } = {
     namespaces: new Map(),
     serviceAccounts: new Map(),
@@ -80,6 +90,37 @@ export class ClusterBuilder {
     else this.#parts.set(key, part)
     if (before !== undefined && before.kind !== part?.kind) this.#change(key, before, undefined)
     this.#change(key, before?.kind === part?.kind ? before : undefined, part)
+  }
+
+  /**
+   * Notes the addresses that a node's network gave to the pod `NAMESPACE/NAME`, so that its policy is in force before its runtime
+   * hears that it has an address; undefined takes them back. They count at once in `settled`, and until the pod's object states its own.
+   */
+  setLocal(key: string, local: LocalAddresses | undefined): void {
+    if (local === undefined) this.#local.delete(key)
+    else this.#local.set(key, local)
+    const coming = this.#pending.endpoints.get(key)
+    if (coming !== undefined) this.#pending.endpoints.set(key, this.#located(key, coming))
+    const there = this.#current.endpoints.get(key)
+    const located = there && this.#located(key, there)
+    if (located === undefined || located === there) return
+    this.#current = { ...this.#current, endpoints: this.#current.endpoints.with(new Map([[key, located]])) }
+  }
+
+  /** An endpoint with the addresses that its object states, else those of its node's network. */
+  #located(key: string, endpoint: Endpoint): Endpoint {
+    const stated = this.#stated.get(endpoint) ?? endpoint
+    const local = this.#local.get(key)
+    if (local === undefined || stated.addresses.length > 0 || stated.node !== local.node) return stated
+    if (isDeepStrictEqual(endpoint.addresses, local.addresses)) return endpoint
+    const located = { ...stated, addresses: local.addresses }
+    this.#stated.set(located, stated)
+    return located
+  }
+
+  /** The cluster as `cluster()` gave it last, with local addresses as they are now: what was set since is not in it. */
+  get settled(): Cluster {
+    return this.#current
   }
 
   /** The cluster now; the same object as last time when nothing changed. */
@@ -188,7 +229,7 @@ export class ClusterBuilder {
     if (old !== undefined && (next?.namespace !== old.namespace || next.name !== old.name)) {
       this.#propose("endpoints", `${old.namespace}/${old.name}`, undefined)
     }
-    if (next !== undefined) this.#propose("endpoints", `${next.namespace}/${next.name}`, next)
+    if (next !== undefined) this.#proposeEndpoint(`${next.namespace}/${next.name}`, next)
     if (old?.namespace !== next?.namespace) {
       if (old !== undefined) this.#countInhabitants(old.namespace, -1)
       if (next !== undefined) this.#countInhabitants(next.namespace, 1)
@@ -251,6 +292,12 @@ export class ClusterBuilder {
     for (const node of nodes.values()) for (const prefix of node.podPrefixes) all.add(prefix)
     const sorted = [...all].sort()
     return isDeepStrictEqual(sorted, before) ? before : sorted
+  }
+
+  #proposeEndpoint(key: string, endpoint: Endpoint): void {
+    const current = this.#current.endpoints.get(key)
+    const same = current !== undefined && isDeepStrictEqual(this.#stated.get(current) ?? current, endpoint)
+    this.#pending.endpoints.set(key, same ? current : this.#located(key, endpoint))
   }
 
   /** Notes a value for the next cluster; an equal one keeps the object that is there, so that `===` tells what changed. */

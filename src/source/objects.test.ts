@@ -1,7 +1,7 @@
 import { expect, test } from "vitest"
 import { type ManifestObject, manifestAt } from "../model/manifest.ts"
 import { changedKeys } from "../model/sharded-map.ts"
-import type { Prefix } from "../net/types.ts"
+import type { Address, Prefix } from "../net/types.ts"
 import { admit } from "./admit.ts"
 import { checkManifests } from "./check.ts"
 import { ObjectStore } from "./objects.ts"
@@ -53,6 +53,36 @@ test("a change of the status that no policy can see leaves the endpoint as it is
   const before = objects.cluster()
   expect(objects.put(pod("a", { status: { podIP: "10.0.0.1", phase: "Running" } })).outcome).toBe("accepted")
   expect(objects.cluster()).toBe(before)
+})
+
+test("a pod whose object states no address has those that its node's network gave it, at once and without what is not settled", () => {
+  const objects = store()
+  const local = { node: "n1", addresses: ["10.0.0.9" as Address] }
+  const addressOf = (name: string) => objects.settled.endpoints.get(`x/${name}`)?.addresses
+  for (const name of ["a", "other"]) objects.put(pod(name))
+  objects.put(pod("stated", { status: { podIP: "10.0.0.1" } }))
+  objects.put(pod("elsewhere", { spec: { nodeName: "n2" } }))
+  for (const name of ["a", "stated", "elsewhere", "late"]) objects.setLocal(`x/${name}`, local)
+  const before = objects.cluster()
+  expect(["a", "stated", "elsewhere", "other"].map(addressOf)).toEqual([["10.0.0.9"], ["10.0.0.1"], [], []])
+  objects.put(policy("unsettled"))
+  objects.put(pod("late"))
+  objects.setLocal("x/a", { ...local, addresses: ["10.0.0.10" as Address] })
+  expect(objects.settled.policies).toBe(before.policies)
+  expect([addressOf("a"), addressOf("late")]).toEqual([["10.0.0.10"], undefined])
+  expect(objects.cluster().policies.size).toBe(1)
+  expect(addressOf("late")).toEqual(["10.0.0.9"])
+  const located = objects.settled.endpoints.get("x/a")
+  objects.put(pod("a", { status: { phase: "Running" } }))
+  expect(objects.cluster().endpoints.get("x/a")).toBe(located)
+  objects.put(pod("a", { labels: { a: "b" } }))
+  objects.cluster()
+  expect(addressOf("a")).toEqual(["10.0.0.10"])
+  objects.put(pod("late", { status: { podIP: "10.0.0.2" } }))
+  objects.setLocal("x/a", undefined)
+  objects.setLocal("x/late", undefined)
+  objects.cluster()
+  expect([addressOf("a"), addressOf("late")]).toEqual([[], ["10.0.0.2"]])
 })
 
 test("namespaces that only pods use exist, with their name as label, as long as they do", () => {

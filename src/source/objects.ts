@@ -7,7 +7,7 @@ import type { Origin } from "../model/origin.ts"
 import { hasErrors, type Problem } from "../model/problem.ts"
 import type { Prefix } from "../net/types.ts"
 import { type AcceptanceMemory, type Refusal, recordingOrigins, rememberedObject } from "./acceptance.ts"
-import { ClusterBuilder } from "./cluster-builder.ts"
+import { ClusterBuilder, type LocalAddresses } from "./cluster-builder.ts"
 import { contentHash, SetDigest } from "./digest.ts"
 import { type KindRules, type ModelPart, rulesOf, unknownKindProblem } from "./kinds.ts"
 
@@ -170,6 +170,16 @@ export class ObjectStore {
   /** The cluster that the accepted objects make: the same value as long as nothing changes. */
   cluster(): Cluster {
     return this.#builder.cluster()
+  }
+
+  /** The cluster as `cluster()` gave it last, with local addresses as they are now. */
+  get settled(): Cluster {
+    return this.#builder.settled
+  }
+
+  /** Notes what a node's network gave to the pod `NAMESPACE/NAME` while its object states no addresses (`ClusterBuilder.setLocal`). */
+  setLocal(key: string, local: LocalAddresses | undefined): void {
+    this.#builder.setLocal(key, local)
   }
 
   /** Identifies the set of accepted objects: equal on every node that accepted the same, in whatever order. */

@@ -48,7 +48,7 @@ export function listMethods(node: RunningNode): Lists {
     listMaps: () => ({ maps: tablesOf(node).list(used(node)) }),
     readMap: ({ name, limit }) => tablesOf(node).entries(name, limit === 0 ? 1_000 : limit),
     showPolicy: ({ namespace, name }) => {
-      const cluster = node.committer.enforced?.cluster ?? node.store.cluster()
+      const cluster = node.committer.enforced?.cluster ?? node.store.settled
       const endpoint = findEndpoint(cluster, namespace, name)
       if (endpoint === undefined) {
         const shown = namespace === "" ? name : `${namespace}/${name}`
@@ -80,7 +80,7 @@ export function listMethods(node: RunningNode): Lists {
 }
 
 function policies(node: RunningNode) {
-  const cluster = node.committer.enforced?.cluster ?? node.store.cluster()
+  const cluster = node.committer.enforced?.cluster ?? node.store.settled
   const refusals = new Map(
     node.store.refusals().map(({ ref, refusal }) => [`${ref.kind}/${ref.namespace}/${ref.name}`, refusal]),
   )

@@ -21,7 +21,7 @@ export function statusMethod(node: RunningNode): AgentService["status"] {
         `connections from before the tables were made anew are picked up in their middle for ${Math.ceil(pickUp)} s more`,
       )
     }
-    if (store.cluster().nodes.get(configuration.node) === undefined) {
+    if (store.settled.nodes.get(configuration.node) === undefined) {
       warnings.push(`no Node object named ${configuration.node} is among the objects`)
     }
     return {

@@ -51,12 +51,15 @@ export function ownerOf(attachment: Pick<Attachment, "namespace" | "pod" | "cont
 /** The node's attachments, in memory and one file each, so that a restarted agent knows its pods. */
 export class Attachments {
   readonly #directory: string
+  readonly #onChange: (before: Attachment | undefined, after: Attachment | undefined) => void
   readonly #byKey = new Map<string, Attachment>()
   /** Files that hold no attachment; set aside with the ending `.broken`. */
   readonly broken: string[] = []
 
-  constructor(directory: string) {
+  /** `onChange` hears of every attachment that comes, changes or goes, those on the disk first. */
+  constructor(directory: string, onChange: (before: Attachment | undefined, after: Attachment | undefined) => void) {
     this.#directory = directory
+    this.#onChange = onChange
     mkdirSync(directory, { recursive: true })
     for (const name of readdirSync(directory)) {
       const path = join(directory, name)
@@ -64,7 +67,7 @@ export class Attachments {
       if (!name.endsWith(".json")) continue
       const attachment = attachmentOf(readState(path))
       if (attachment !== undefined) {
-        this.#byKey.set(attachmentKey(attachment), attachment)
+        this.#set(attachment)
       } else {
         this.broken.push(path)
         renameSync(path, `${path}.broken`)
@@ -82,7 +85,7 @@ export class Attachments {
 
   put(attachment: Attachment): void {
     writeState(this.#path(attachment), attachment)
-    this.#byKey.set(attachmentKey(attachment), attachment)
+    this.#set(attachment)
   }
 
   /**
@@ -92,12 +95,20 @@ export class Attachments {
   leave(attachment: Attachment): void {
     const leaving: Attachment = { ...attachment, phase: "leaving" }
     tryWriteState(this.#path(leaving), leaving)
-    this.#byKey.set(attachmentKey(leaving), leaving)
+    this.#set(leaving)
   }
 
   delete(ref: { readonly container: string; readonly ifname: string }): void {
     rmSync(this.#path(ref), { force: true })
+    const before = this.get(ref)
     this.#byKey.delete(attachmentKey(ref))
+    this.#onChange(before, undefined)
+  }
+
+  #set(attachment: Attachment): void {
+    const before = this.get(attachment)
+    this.#byKey.set(attachmentKey(attachment), attachment)
+    this.#onChange(before, attachment)
   }
 
   #path(ref: { readonly container: string; readonly ifname: string }): string {

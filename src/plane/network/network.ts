@@ -9,7 +9,7 @@ import type { Forwarding, Peer } from "../plane.ts"
 import { type Attachment, Attachments, attachmentKey, hostNameOf, isHostName, ownerOf } from "./attachment.ts"
 import { checkAttachment, type Expectation } from "./check.ts"
 import { NetworkError } from "./error.ts"
-import { forwardingOf } from "./forwarding.ts"
+import { LocalPods } from "./forwarding.ts"
 import { GATEWAY_MAC, gateways, podMac } from "./gateway.ts"
 import { Ipam } from "./ipam.ts"
 import { LinkRemoval } from "./link-removal.ts"
@@ -31,6 +31,8 @@ export interface NodeNetworkOptions extends NodeSetupOptions {
   readonly attachPod: (ifindex: number) => void | Promise<void>
   /** Whether that program is in place. */
   readonly isHooked: (ifindex: number) => boolean
+  /** Told of the addresses that a pod (`NAMESPACE/NAME`) got; undefined: it has none from this network any more. */
+  readonly onAddresses?: (pod: string, addresses: readonly Address[] | undefined) => void
   /** Commits the forwarding of now; resolves once it is enforced. */
   readonly onChange: () => Promise<unknown>
 }
@@ -66,6 +68,7 @@ export class NodeNetwork {
   readonly #options: NodeNetworkOptions
   readonly #namespace: NodeNamespace
   readonly #setup: NodeSetup
+  readonly #pods: LocalPods
   readonly #attachments: Attachments
   readonly #ipam: Ipam
   readonly #podAddresses: PodAddresses
@@ -82,7 +85,10 @@ export class NodeNetwork {
     this.#namespace = new NodeNamespace(options.netns, options.evenInitial)
     this.#removal = new LinkRemoval(this.#namespace.netlink)
     this.#setup = new NodeSetup(this.#namespace, options)
-    this.#attachments = new Attachments(join(options.stateDirectory, "attachments"))
+    this.#pods = new LocalPods(options.onAddresses ?? (() => undefined))
+    this.#attachments = new Attachments(join(options.stateDirectory, "attachments"), (before, after) =>
+      this.#pods.change(before, after),
+    )
     this.#ipam = new Ipam({
       file: join(options.stateDirectory, "ipam.json"),
       inUse: [...this.#attachments.all()].flatMap((one) => one.addresses.map((a) => [a, ownerOf(one)] as const)),
@@ -125,8 +131,8 @@ export class NodeNetwork {
     const cluster = this.#cluster
     if (cluster === undefined) return undefined
     const { node, nonMasquerade } = this.#options
-    const peers = this.#peersIn(cluster)
-    return forwardingOf({ cluster, node, attachments: this.#attachments.all(), peers, nonMasquerade })
+    const self = { name: node, addresses: cluster.nodes.get(node)?.addresses ?? [] }
+    return { ports: this.#pods.ports, peers: this.#peersIn(cluster), self, nonMasquerade }
   }
 
   /** The attachments as they are now. */
