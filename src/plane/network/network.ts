@@ -1,4 +1,5 @@
 import { join } from "node:path"
+import { setImmediate } from "node:timers/promises"
 import type { NamespaceHandle } from "../../kernel/namespace.ts"
 import type { Link } from "../../kernel/netlink/link.ts"
 import { Netlink } from "../../kernel/netlink/netlink.ts"
@@ -7,11 +8,13 @@ import { macBytes, macText } from "../../net/packet.ts"
 import type { Address, Prefix } from "../../net/types.ts"
 import type { Forwarding, Peer } from "../plane.ts"
 import { type Attachment, Attachments, attachmentKey, hostNameOf, isHostName, ownerOf } from "./attachment.ts"
+import { limitsOf } from "./big-tcp.ts"
 import { checkAttachment, type Expectation } from "./check.ts"
 import { NetworkError } from "./error.ts"
 import { LocalPods } from "./forwarding.ts"
 import { GATEWAY_MAC, gateways, podMac } from "./gateway.ts"
 import { Ipam } from "./ipam.ts"
+import { limitChange, limitPair } from "./link-limits.ts"
 import { LinkRemoval } from "./link-removal.ts"
 import type { NodeDevices } from "./node-devices.ts"
 import { NodeNamespace } from "./node-namespace.ts"
@@ -135,6 +138,11 @@ export class NodeNetwork {
     return { ports: this.#pods.ports, peers: this.#peersIn(cluster), self, nonMasquerade }
   }
 
+  /** Whether TCP packets above 64 KiB are used, and why, for people; undefined before the first `reconcile`. */
+  get bigTcp(): string | undefined {
+    return this.#setup.bigTcp?.told
+  }
+
   /** The attachments as they are now. */
   attachments(): readonly Attachment[] {
     return [...this.#attachments.all()]
@@ -193,7 +201,9 @@ export class NodeNetwork {
 
   async #make(making: Attachment, handle: NamespaceHandle, netlink: Netlink): Promise<void> {
     const { ifname, mtu, addresses, hostName } = making
-    const wanted = { ifname, mac: macBytes(making.mac), mtu, addresses, hostName }
+    const bytes = this.#setup.bigTcp?.bytes
+    const limits = bytes === undefined ? undefined : limitsOf(bytes)
+    const wanted = { ifname, mac: macBytes(making.mac), mtu, addresses, hostName, limits }
     try {
       const ifindex = createPair(this.#namespace, handle, wanted)
       // Before either end is up: no packet of the pod passes a hook that does not judge.
@@ -356,12 +366,27 @@ export class NodeNetwork {
 
   /** A pair ends with the pod's namespace, also when nobody called DEL. */
   async #repairAttachments(): Promise<void> {
-    const there = new Map(this.#namespace.netlink.links().map((link) => [link.name, link.index]))
-    const gone = this.attachments().filter((one) => one.phase === "attached" && there.get(one.hostName) !== one.ifindex)
+    const there = new Map(this.#namespace.netlink.links().map((link) => [link.name, link]))
+    const attached = this.attachments().filter((one) => one.phase === "attached")
+    const gone = attached.filter((one) => there.get(one.hostName)?.index !== one.ifindex)
     for (const one of gone) if (!this.#underWay.has(attachmentKey(one))) this.#attachments.leave(one)
     if (this.#hooked) await this.rehook()
+    await this.#repairLimits(attached, there)
     // Not awaited: the commit may be waiting for this reconcile.
     if (this.attachments().some((one) => one.phase === "leaving")) void this.#commit().catch(() => undefined)
+  }
+
+  /** Brings the pods that are here to the packet limits of now: they were made under another setting or by another version. */
+  async #repairLimits(attached: readonly Attachment[], there: ReadonlyMap<string, Link>): Promise<void> {
+    const wanted = limitsOf(this.#setup.bigTcp?.bytes)
+    for (const attachment of attached) {
+      const link = there.get(attachment.hostName)
+      const change = link?.index === attachment.ifindex ? limitChange(link, wanted) : undefined
+      if (link === undefined || change === undefined || this.#attachments.get(attachment) !== attachment) continue
+      limitPair(this.#namespace, attachment, link, change)
+      // Each costs a visit to the pod's namespace, and there may be a thousand.
+      await setImmediate()
+    }
   }
 
   async #oneByOne<T>(ref: Ref, act: () => Promise<T>): Promise<T> {

@@ -4,8 +4,10 @@ import type { Cluster } from "../../model/cluster.ts"
 import { familyOf } from "../../net/address.ts"
 import type { Address, Family, Prefix } from "../../net/types.ts"
 import type { Peer } from "../plane.ts"
+import { type BigTcp, type BigTcpMode, decideBigTcp, limitsOf, wayOf } from "./big-tcp.ts"
 import { NetworkError } from "./error.ts"
 import { everything, hostPrefix } from "./gateway.ts"
+import { LinkLimits, limitChange } from "./link-limits.ts"
 import { masqueradeScript, removalScript } from "./masquerade.ts"
 import { IPV6_LEAST, podMtu } from "./mtu.ts"
 import {
@@ -34,6 +36,8 @@ export interface NodeSetupOptions {
   /** MTU of the way to the other nodes; undefined: the uplink's. */
   readonly mtu: number | undefined
   readonly nonMasquerade: readonly Prefix[]
+  /** Whether TCP packets above 64 KiB are used; default: auto. */
+  readonly bigTcp?: BigTcpMode | undefined
 }
 
 /** What the node needs besides its pods' own interfaces. */
@@ -51,9 +55,11 @@ export class NodeSetup {
   readonly #namespace: NodeNamespace
   readonly #options: NodeSetupOptions
   readonly #settings: NodeSettings
+  readonly #limits: LinkLimits
   readonly #podRoutes = new PodRoutes()
   readonly #portFile: string
   #devices: NodeDevices | undefined
+  #bigTcp: BigTcp | undefined
   #uplink: string | undefined
   #mtu = 0
   #sources: Partial<Record<Family, Address>> = {}
@@ -68,12 +74,18 @@ export class NodeSetup {
     this.#namespace = namespace
     this.#options = options
     this.#settings = new NodeSettings(namespace, join(options.stateDirectory, "sysctls.json"))
+    this.#limits = new LinkLimits(namespace.netlink, join(options.stateDirectory, "link-limits.json"))
     this.#portFile = join(options.stateDirectory, "overlay.json")
   }
 
   /** Undefined until `ensure` was done once. */
   get devices(): NodeDevices | undefined {
     return this.#devices
+  }
+
+  /** Whether TCP packets above 64 KiB are used; undefined until `ensure` was done once. */
+  get bigTcp(): BigTcp | undefined {
+    return this.#bigTcp
   }
 
   /** MTU for pods made from now on. */
@@ -112,6 +124,7 @@ export class NodeSetup {
     removeDevices(this.#namespace)
     await this.#runNft(removalScript)
     this.#settings.restore()
+    this.#limits.restore()
     this.#devices = undefined
     this.#script = undefined
     this.#routed = new Set()
@@ -130,6 +143,23 @@ export class NodeSetup {
     if (known !== overlayPort) writeState(this.#portFile, { port: overlayPort })
     this.#devices = devices
     this.#mtu = mtu
+    this.#ensureLimits(uplink)
+  }
+
+  /** What the node's sockets and its stack send to pods leaves by heddle0, whose limits are the pods'. */
+  #ensureLimits(uplink: string): void {
+    const { netlink } = this.#namespace
+    const { routing, bigTcp: mode = "auto" } = this.#options
+    const link = netlink.link(uplink)
+    const own = netlink.link(HEDDLE0)
+    if (link === undefined || own === undefined) return
+    const way = wayOf(link, () => netlink.links())
+    const bigTcp = decideBigTcp({ mode, routing, way })
+    if (bigTcp.bytes === undefined) this.#limits.restore()
+    else this.#limits.raise(way, bigTcp.bytes)
+    const change = limitChange(own, limitsOf(bigTcp.bytes))
+    if (change !== undefined) netlink.setLink(own.index, change)
+    this.#bigTcp = bigTcp
   }
 
   #wantedMtu({ cluster, peers, ranges }: SetupInput, uplink: string): number {

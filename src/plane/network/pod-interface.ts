@@ -1,5 +1,6 @@
 import { isKernelError } from "../../kernel/error.ts"
 import { inNamespace, type NamespaceHandle, namespaceInode, openNamespace } from "../../kernel/namespace.ts"
+import type { PacketLimits } from "../../kernel/netlink/link.ts"
 import type { Netlink } from "../../kernel/netlink/netlink.ts"
 import { inInitialNamespace } from "../../kernel/sysctl.ts"
 import { familyOf } from "../../net/address.ts"
@@ -17,6 +18,8 @@ export interface PodInterface {
   readonly addresses: readonly Address[]
   /** Name on the node. */
   readonly hostName: string
+  /** Of both ends, where they are not the kernel's own. */
+  readonly limits?: PacketLimits | undefined
 }
 
 /** Opens a pod's namespace; throws `NetworkError` when it is gone, or no network namespace, or the node's own. */
@@ -63,6 +66,7 @@ export function createPair(node: NodeNamespace, pod: NamespaceHandle, wanted: Po
       name: wanted.hostName,
       mac: GATEWAY_MAC,
       mtu: wanted.mtu,
+      ...(wanted.limits === undefined ? {} : { limits: wanted.limits }),
       peer: { name: wanted.ifname, namespace: pod, mac: wanted.mac },
     }).index
   try {
