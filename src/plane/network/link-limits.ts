@@ -80,8 +80,12 @@ export function limitPair(node: NodeNamespace, attachment: Attachment, host: Lin
     const { handle, inode } = openPodNamespace(attachment.netns, node)
     try {
       if (inode !== attachment.netnsInode || host.peer === undefined) return
-      using netlink = Netlink.open(handle)
-      netlink.setLink(host.peer, limits)
+      const netlink = Netlink.open(handle)
+      try {
+        netlink.setLink(host.peer, limits)
+      } finally {
+        netlink.close()
+      }
     } finally {
       handle.close()
     }
