@@ -331,6 +331,9 @@ export class Agent {
       get capabilities() {
         return agent.#plane?.capabilities()
       },
+      get bigTcp() {
+        return agent.#network.bigTcp
+      },
       read: () => this.#hooks().read(),
       onCommit: (listener) => {
         this.#listeners.add(listener)

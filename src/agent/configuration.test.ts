@@ -51,6 +51,7 @@ test("an unknown setting names file and line", () => {
 
 test.each([
   ["routing: bgp\n", "wanted vxlan or native"],
+  ["bigTcp: yes\n", "wanted auto, on or off"],
   ["overlayPort: 70000\n", "from 1 to 65535"],
   ["clusterPrefixes: [10.0.0.0/33]\n", "10.0.0.0/33"],
   ["node: UPPER\n", "a node's name"],

@@ -5,6 +5,7 @@ import { LineCounter, parseDocument } from "yaml"
 import { Failure, reasonOf } from "../api/failure.ts"
 import { parsePrefix } from "../net/prefix.ts"
 import type { Prefix } from "../net/types.ts"
+import { type BigTcpMode, bigTcpModes } from "../plane/network/big-tcp.ts"
 
 /** Everything that can be set for an agent. Made once at start by `readConfiguration`, then passed to whoever needs a part. */
 export interface Configuration {
@@ -28,6 +29,8 @@ export interface Configuration {
   readonly podPrefixes: readonly Prefix[]
   /** MTU of the uplink's path; undefined: the uplink's own. */
   readonly mtu: number | undefined
+  /** TCP packets above 64 KiB; `auto`: where nothing on the way to other nodes would cut them (docs/design.md, 4.2). */
+  readonly bigTcp: BigTcpMode
   /** Path of the network namespace that is the node; undefined: the one the agent is started in. */
   readonly netns: string | undefined
   /** The machine's own network namespace is the node: refused unless this is set. */
@@ -62,6 +65,7 @@ const readers: { readonly [Name in keyof Configuration]: Reader<Configuration[Na
   overlayPort: (value) => integer(value, 1, 65_535),
   podPrefixes: prefixes,
   mtu: (value) => integer(value, 1_280, 65_535),
+  bigTcp: (value) => oneOf(value, bigTcpModes),
   netns: path,
   machineNetwork: boolean,
   cniSocket: path,
@@ -96,6 +100,7 @@ export function readConfiguration(flags: Settings, file?: string): Configuration
     overlayPort: 4_789,
     podPrefixes: [],
     mtu: undefined,
+    bigTcp: "auto",
     netns: undefined,
     machineNetwork: false,
     cniSocket: join(runDir, "cni.sock"),
@@ -192,7 +197,8 @@ function boolean(value: unknown): boolean {
 
 function oneOf<T extends string>(value: unknown, all: readonly T[]): T {
   const found = all.find((one) => one === value)
-  if (found === undefined) throw new Error(`found ${JSON.stringify(value)}, wanted ${all.join(" or ")}`)
+  if (found === undefined)
+    throw new Error(`found ${JSON.stringify(value)}, wanted ${all.slice(0, -1).join(", ")} or ${all.at(-1)}`)
   return found
 }
 

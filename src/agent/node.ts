@@ -28,6 +28,8 @@ export interface RunningNode {
   /** The kernel's tables; undefined until the plane is loaded. */
   readonly tables: Tables | undefined
   readonly capabilities: Capabilities | undefined
+  /** Whether TCP packets above 64 KiB are used, and why; undefined until the network was set up. */
+  readonly bigTcp: string | undefined
   /** What the kernel holds now. */
   readonly read: () => Promise<PlaneReading>
   /** Told whenever a commit came into force or failed; returns how to stop being told. */

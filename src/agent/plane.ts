@@ -33,13 +33,13 @@ export interface AgentParts {
 
 /** The parts that the real agent has: the pods' network, and the eBPF plane. */
 export function kernelParts(configuration: Configuration): AgentParts {
-  const { node, runDir, netns, uplink, routing, overlayPort, mtu, nonMasquerade, podPrefixes, machineNetwork } =
+  const { node, runDir, netns, uplink, routing, overlayPort, mtu, bigTcp, nonMasquerade, podPrefixes, machineNetwork } =
     configuration
   const namespace: NamespaceHandle | undefined = netns === undefined ? undefined : openNamespace(netns)
   return {
     network: (hooks) =>
       new NodeNetwork({
-        ...{ node, netns, uplink, routing, overlayPort, mtu, nonMasquerade, podPrefixes },
+        ...{ node, netns, uplink, routing, overlayPort, mtu, bigTcp, nonMasquerade, podPrefixes },
         evenInitial: machineNetwork,
         stateDirectory: join(runDir, "state", "network"),
         ...hooks,

@@ -257,6 +257,7 @@ describe("answers of agents", () => {
         commitErrorSinceMs: BigInt(NOW - 2_000),
         plane: "ebpf",
         routing: "vxlan",
+        bigTcp: "off: by the setting bigTcp",
         endpoints: 2,
         endpointsReady: 1,
         drops: [{ name: "policy", packets: 4n, bytes: 240n }],
@@ -269,6 +270,7 @@ describe("answers of agents", () => {
       "node-1
         Agent        running, version 1, process 7, started 60 s ago
         Plane        ebpf, routing vxlan
+        BIG TCP      off: by the setting bigTcp
         Enforced     generation 3, objects aa (wanted bb)
         Last commit  5 s ago, took 3.2 ms, 2 commits since start
         Failing      since 2 s ago: classes need 300000 entries, 262144 are there

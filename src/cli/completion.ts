@@ -46,7 +46,7 @@ function flagOf(option: Option): Node["flags"][number] {
 
 /** Choices are written in the descriptions: `table, json or yaml`. */
 function valuesOf(option: Option): string[] {
-  if (!/^--(output|plane|routing|log-level|verdict|type)$/.test(option.long ?? "")) return []
+  if (!/^--(output|plane|routing|big-tcp|log-level|verdict|type)$/.test(option.long ?? "")) return []
   const words = option.description.replace(/\([^)]*\)/g, "").match(/[a-z][a-z0-9]*/g) ?? []
   const known = [
     "table",
@@ -63,6 +63,9 @@ function valuesOf(option: Option): string[] {
     "ebpf",
     "vxlan",
     "native",
+    "auto",
+    "on",
+    "off",
   ]
   known.push(
     "trace",

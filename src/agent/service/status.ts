@@ -71,6 +71,7 @@ export function statusMethod(node: RunningNode): AgentService["status"] {
       sets: compiled?.sets.length ?? 0,
       rows: compiled?.rows.length ?? 0,
       routing: configuration.routing,
+      bigTcp: node.bigTcp ?? "",
       addresses: [...(enforced?.state.forwarding.self.addresses ?? [])],
       warnings,
     }

@@ -22,6 +22,10 @@ export const registerAgent: Register = (program, session) => {
     .option("--overlay-port <number>", "UDP port of the overlay (default: 4789)")
     .option("--pod-prefixes <list>", "ranges of this node's pods (default: those of its Node object)")
     .option("--mtu <bytes>", "MTU of the path to other nodes (default: the uplink's)")
+    .option(
+      "--big-tcp <mode>",
+      "TCP packets above 64 KiB: auto, on or off (default: auto, where nothing would cut them)",
+    )
     .option("--netns <path>", "network namespace that is the node (default: the one it is started in)")
     .option("--machine-network", "the machine's own network namespace is the node (refused without this flag)")
     .option("--cni-socket <path>", "socket for the CNI plugin (default: RUN-DIR/cni.sock)")

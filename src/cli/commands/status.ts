@@ -76,6 +76,7 @@ export function statusText(io: Pick<Io, "colour" | "now">, node: StatusResponse)
     "Plane",
     `${node.plane}, routing ${node.routing}${node.addresses.length > 0 ? `, node addresses ${node.addresses.join(", ")}` : ""}`,
   )
+  if (node.bigTcp !== "") add("BIG TCP", node.bigTcp)
   const sync =
     node.digest === node.wantedDigest || node.wantedDigest === ""
       ? ""
