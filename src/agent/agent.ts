@@ -26,7 +26,8 @@ import { DigestHistory, type RunningNode } from "./node.ts"
 import { ObjectFiles } from "./object-files.ts"
 import type { AgentParts, NodePlane } from "./plane.ts"
 import { agentService } from "./service/service.ts"
-import { SnapshotWriter } from "./snapshot.ts"
+import { snapshotPath } from "./snapshot.ts"
+import { SnapshotWriter } from "./snapshot-writer.ts"
 import { Tables } from "./tables.ts"
 
 /** Tells whoever measures what the agent is about; nothing is done without a subscriber. */
@@ -105,7 +106,11 @@ export class Agent {
       texts: flowTexts,
       segments: Math.max(2, Math.ceil(configuration.flowsKept / 16_384)),
     })
-    this.#snapshots = new SnapshotWriter(runDir, (error) => log.warn({ err: error }, "Cannot write the snapshot"))
+    this.#snapshots = new SnapshotWriter(runDir, {
+      onError: (error) =>
+        log.warn({ err: error }, `Cannot write ${snapshotPath(runDir)}: what it says is older than what is enforced`),
+      onRecovery: () => log.info(`${snapshotPath(runDir)} says again what is enforced`),
+    })
     this.#committer = new Committer({
       plane: { apply: (next, change) => this.#hooks().apply(next, change) },
       compile: (cluster) => this.#compiler.update(cluster),
@@ -163,7 +168,7 @@ export class Agent {
     await this.#committer.close()
     await this.#api?.close()
     await this.#memory.flush()
-    await this.#snapshots.flush()
+    await this.#snapshots.close()
     this.#unload()
     this.#network.close()
     this.#log.info("Agent ended; what was enforced still is")
@@ -291,8 +296,8 @@ export class Agent {
       cluster,
       verdicts: compiled.verdicts,
       ports: forwarding.ports,
-      numbers: new Map([...compiled.endpoints].map(([name, { number }]) => [name, number])),
-      peers: new Map([...forwarding.peers].map(([name, { number }]) => [name, number])),
+      numbers: compiled.endpoints,
+      peers: forwarding.peers,
       committedAt: Date.now(),
       version: this.#version,
       plane: this.#plane?.capabilities().plane ?? "",

@@ -44,6 +44,6 @@ export function readPinned(pins: string, snapshot: Snapshot): PlaneReading {
   }
 }
 
-function inverse(numbers: ReadonlyMap<string, number>): Map<number, string> {
-  return new Map([...numbers].map(([name, number]) => [number, name]))
+function inverse(numbers: Snapshot["numbers"]): Map<number, string> {
+  return new Map([...numbers].map(([name, { number }]) => [number, name]))
 }

@@ -1,13 +1,19 @@
 import { readFileSync } from "node:fs"
-import { mkdir, open, rename, unlink } from "node:fs/promises"
-import { dirname, join } from "node:path"
+import { join } from "node:path"
+import { crc32 } from "node:zlib"
+import { VersionedMap } from "../compile/versions.ts"
+import { type Cluster, emptyCluster } from "../model/cluster.ts"
+import type { Policy, Tier } from "../model/policy.ts"
+import { changedKeys } from "../model/sharded-map.ts"
+import type { Verdict } from "../model/verdict.ts"
+import type { EndpointPort } from "../plane/plane.ts"
 import type { NodeView } from "./view.ts"
 
-/** What a node enforced when its agent last committed: what the kernel's numbers mean. */
+/** What a node enforced when its agent last committed: what the kernel's numbers mean. Immutable. */
 export interface Snapshot extends NodeView {
   /** Numbers that the kernel has for local endpoints, by `NAMESPACE/NAME`, and for other nodes, by name. */
-  readonly numbers: ReadonlyMap<string, number>
-  readonly peers: ReadonlyMap<string, number>
+  readonly numbers: ReadonlyMap<string, { readonly number: number }>
+  readonly peers: ReadonlyMap<string, { readonly number: number }>
   /** Ms since the epoch. */
   readonly committedAt: number
   readonly version: string
@@ -16,176 +22,238 @@ export interface Snapshot extends NodeView {
   readonly addresses: readonly string[]
 }
 
-const FORM = 1
-/** Between two writes. */
-const PAUSE_MS = 100
-
-export function snapshotPath(runDir: string): string {
-  return join(runDir, "state", "enforced.json")
+/** Before the first commit. */
+export const nothingEnforced: Snapshot = {
+  node: "",
+  generation: 0,
+  digest: "",
+  cluster: emptyCluster,
+  verdicts: [],
+  ports: new Map(),
+  numbers: new Map(),
+  peers: new Map(),
+  committedAt: 0,
+  version: "",
+  plane: "",
+  routing: "",
+  addresses: [],
 }
 
-/**
- * Keeps the newest snapshot on disk, for when the agent is dead. Written in the background, one at a time, each replaced whole; what
- * comes while one is written, or soon after, waits, and only the newest of that is written.
+export function snapshotPath(runDir: string): string {
+  return join(runDir, "state", "enforced.jsonl")
+}
+
+/*
+ * The file is a sequence of changes, the first of them from nothing, each a line of JSON per entry that it sets or (without a
+ * value) deletes, one with what is no map, and a closing line:
+ *
+ *   ["form",2]
+ *   ["endpoints","shop/web",{"namespace":"shop",…}]
+ *   ["numbers","shop/web",1]
+ *   ["verdicts",3,{"action":"allow",…}]
+ *   ["about","",{"generation":7,…}]
+ *   ["end","9ae0daaf"]
+ *
+ * The closing line holds the CRC-32 of every byte before it. A change without it, or with another one, is not there: a crash in
+ * the middle of writing leaves what the change before says.
  */
-export class SnapshotWriter {
-  readonly #path: string
-  readonly #onError: (error: unknown) => void
-  #next: Snapshot | undefined
-  #writing: Promise<void> | undefined
-  /** Ends the pause between two writes. */
-  #hurry: (() => void) | undefined
+const FORM_LINE = '["form",2]\n'
+const END = '["end","'
+const endLine = (crc: number): string => `${END}${crc.toString(16)}"]\n`
 
-  constructor(runDir: string, onError: (error: unknown) => void) {
-    this.#path = snapshotPath(runDir)
-    this.#onError = onError
-  }
+/** One kind of line: what changed between two snapshots, and what becomes of the value read back. */
+interface Part {
+  changes(before: Snapshot, after: Snapshot): Iterable<readonly [key: string | number, value: unknown]>
+  decode(value: unknown): unknown
+}
 
-  write(snapshot: Snapshot): void {
-    this.#next = snapshot
-    this.#writing ??= this.#drain().finally(() => {
-      this.#writing = undefined
-    })
-  }
+interface Coding<V> {
+  /** Whether two values that are not the same object are written alike. */
+  readonly same?: (a: V, b: V) => boolean
+  readonly encode?: (value: V) => unknown
+  readonly decode?: (value: never) => unknown
+}
 
-  /** Resolves when everything said so far is on disk. */
-  async flush(): Promise<void> {
-    this.#hurry?.()
-    while (this.#writing !== undefined) await this.#writing
-  }
-
-  async #drain(): Promise<void> {
-    await Promise.resolve()
-    while (this.#next !== undefined) {
-      const snapshot = this.#next
-      this.#next = undefined
-      try {
-        await replace(this.#path, encodeSnapshot(snapshot))
-      } catch (error) {
-        this.#onError(error)
+function mapPart<V>(of: (snapshot: Snapshot) => ReadonlyMap<string, V>, coding: Coding<V> = {}): Part {
+  const { same, encode = (value) => value, decode = (value) => value } = coding
+  return {
+    *changes(before, after) {
+      const [old, now] = [of(before), of(after)]
+      for (const key of changed(old, now)) {
+        const [was, is] = [old.get(key), now.get(key)]
+        if (is === undefined) yield [key, undefined]
+        else if (was === undefined || same?.(was, is) !== true) yield [key, encode(is)]
       }
-      await this.#pause()
+    },
+    decode: (value) => decode(value as never),
+  }
+}
+
+function changed<V>(before: ReadonlyMap<string, V>, after: ReadonlyMap<string, V>): Iterable<string> {
+  if (!(after instanceof VersionedMap)) return changedKeys(before, after)
+  // The entries of such a map may move to a newer version while pieces of the change are on their way to the disk.
+  return (before instanceof VersionedMap ? before.changedUntil(after) : undefined) ?? [...changedKeys(before, after)]
+}
+
+/** JSON knows no infinity, and orders may be. */
+const ordered = {
+  encode: (value: Policy | Tier) => ({ ...value, order: String(value.order) }),
+  decode: (value: { readonly order: string }) => ({ ...value, order: Number(value.order) }),
+}
+const numbered: Coding<{ readonly number: number }> = {
+  same: (a, b) => a.number === b.number,
+  encode: ({ number }) => number,
+  decode: (number: number) => ({ number }),
+}
+const port: Coding<EndpointPort> = {
+  encode: (value) => ({ ...value, mac: Buffer.from(value.mac).toString("hex") }),
+  decode: (value: { readonly mac: string }) => ({ ...value, mac: new Uint8Array(Buffer.from(value.mac, "hex")) }),
+}
+const verdicts: Part = {
+  *changes({ verdicts: before }, { verdicts: after }) {
+    if (before === after) return
+    for (let id = 0; id < Math.max(before.length, after.length); id++)
+      if (before[id] !== after[id]) yield [id, after[id]]
+  },
+  decode: (value) => value,
+}
+const clusterParts = {
+  namespaces: mapPart(({ cluster }) => cluster.namespaces),
+  serviceAccounts: mapPart(({ cluster }) => cluster.serviceAccounts),
+  endpoints: mapPart(({ cluster }) => cluster.endpoints),
+  nodes: mapPart(({ cluster }) => cluster.nodes),
+  networkSets: mapPart(({ cluster }) => cluster.networkSets),
+  services: mapPart(({ cluster }) => cluster.services),
+  tiers: mapPart(({ cluster }) => cluster.tiers, ordered),
+  policies: mapPart(({ cluster }) => cluster.policies, ordered),
+} satisfies Partial<Record<keyof Cluster, Part>>
+const parts = {
+  ...clusterParts,
+  ports: mapPart(({ ports }) => ports, port),
+  numbers: mapPart(({ numbers }) => numbers, numbered),
+  peers: mapPart(({ peers }) => peers, numbered),
+  verdicts,
+}
+type PartName = keyof typeof parts
+
+/** What is no map: small, so written with every change; the cluster's ranges only when they are others. */
+function about(before: Snapshot, after: Snapshot): object {
+  const { node, generation, digest, committedAt, version, plane, routing, addresses } = after
+  const { clusterPrefixes } = after.cluster
+  const ranges = clusterPrefixes === before.cluster.clusterPrefixes ? {} : { clusterPrefixes }
+  return { node, generation, digest, committedAt, version, plane, routing, addresses, ...ranges }
+}
+
+/** Where a file ends: its length in bytes, and the CRC-32 of them. */
+export interface FileEnd {
+  readonly length: number
+  readonly crc: number
+}
+
+export const emptyFile: FileEnd = { length: 0, crc: 0 }
+
+/** Bytes in one piece of a change, as far as its entries go into it: some tenths of a ms. */
+const PIECE = 32 * 1024
+
+/**
+ * The bytes that bring a file that ends at `end` and says `before` to saying `after`, in pieces that may be made one at a time, each
+ * with the end that it makes. Only what comes with the last piece is believed. Takes time by what changed.
+ */
+export function* changePieces(
+  before: Snapshot,
+  after: Snapshot,
+  end: FileEnd,
+): Generator<{ readonly bytes: Uint8Array; readonly end: FileEnd }> {
+  let { length, crc } = end
+  let text = length === 0 ? FORM_LINE : ""
+  const take = (): { bytes: Uint8Array; end: FileEnd } => {
+    const bytes = Buffer.from(text)
+    text = ""
+    crc = crc32(bytes, crc)
+    length += bytes.length
+    return { bytes, end: { length, crc } }
+  }
+  for (const [name, part] of Object.entries(parts)) {
+    for (const entry of part.changes(before, after)) {
+      // A value that is undefined is left out, which makes the line one that deletes.
+      text += `${JSON.stringify(entry[1] === undefined ? [name, entry[0]] : [name, ...entry])}\n`
+      if (text.length >= PIECE) yield take()
     }
   }
-
-  /** Commits may come by the hundred a second; the newest is enough. */
-  #pause(): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, PAUSE_MS)
-      this.#hurry = () => {
-        clearTimeout(timer)
-        resolve()
-      }
-    })
-  }
+  text += `${JSON.stringify(["about", "", about(before, after)])}\n`
+  const entries = take()
+  text = endLine(crc)
+  const last = take()
+  yield { bytes: Buffer.concat([entries.bytes, last.bytes]), end: last.end }
 }
 
 /** Undefined when there is none, or when it was written by a version with another form. */
 export function readSnapshot(runDir: string): Snapshot | undefined {
   try {
-    return decodeSnapshot(readFileSync(snapshotPath(runDir), "utf8"))
+    return decodeSnapshot(readFileSync(snapshotPath(runDir)))
   } catch {
     return undefined
   }
 }
 
-/** Clusters hold maps of several makes. */
-function isMap(value: unknown): value is ReadonlyMap<unknown, unknown> {
-  return (
-    typeof value === "object" &&
-    value !== null &&
-    "get" in value &&
-    "entries" in value &&
-    typeof value.entries === "function"
-  )
-}
-
-/** Texts of values that snapshots share: of a cluster of thousands, a commit changes a few. */
-const texts = new WeakMap<object, string>()
-
-/** JSON, with maps, bytes and infinities marked. */
-export function encodeSnapshot(snapshot: Snapshot): string {
-  return `{"form":${FORM},"snapshot":${encodeParts(snapshot, 2)}}`
-}
-
-/** The properties of an object, down to `depth`, one by one, so that what is in maps and lists is encoded once only. */
-function encodeParts(value: object, depth: number): string {
-  const parts: string[] = []
-  for (const [name, part] of Object.entries(value)) {
-    const text =
-      isMap(part) || Array.isArray(part) || part instanceof Uint8Array || typeof part !== "object" || part === null
-        ? encodeCollection(part)
-        : depth > 1
-          ? encodeParts(part, depth - 1)
-          : encodeValue(part)
-    if (text !== undefined) parts.push(`${JSON.stringify(name)}:${text}`)
+/** What the last whole change in the file left; undefined when there is no whole one. */
+export function decodeSnapshot(bytes: Uint8Array): Snapshot | undefined {
+  const file = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const read: Read = { about: undefined, maps: emptyMaps() }
+  if (file.indexOf(FORM_LINE) !== 0) return undefined
+  // What follows a change that is not whole is torn, or of another time.
+  for (let from = 0, crc = 0; ; ) {
+    // The newline before a closing line is that of the line with what is no map.
+    const end = file.indexOf(`\n${END}`, from) + 1
+    if (end === 0) break
+    crc = crc32(file.subarray(from, end), crc)
+    const line = endLine(crc)
+    if (file.toString("latin1", end, end + line.length) !== line) break
+    apply(read, file.toString("utf8", from === 0 ? FORM_LINE.length : from, end))
+    crc = crc32(line, crc)
+    from = end + line.length
   }
-  return `{${parts.join(",")}}`
-}
-
-function encodeCollection(value: unknown): string | undefined {
-  if (Array.isArray(value)) return `[${value.map((item) => encodeShared(item) ?? "null").join(",")}]`
-  if (!isMap(value)) return encodeValue(value)
-  const entries: string[] = []
-  for (const [key, item] of value.entries()) entries.push(`[${encodeValue(key)},${encodeShared(item) ?? "null"}]`)
-  return `{"$map":[${entries.join(",")}]}`
-}
-
-function encodeShared(value: unknown): string | undefined {
-  if (typeof value !== "object" || value === null) return encodeValue(value)
-  let text = texts.get(value)
-  if (text === undefined) {
-    text = encodeValue(value) ?? "null"
-    texts.set(value, text)
+  if (read.about === undefined) return undefined
+  const { ports, numbers, peers, verdicts: byId, ...cluster } = read.maps
+  const { clusterPrefixes, ...rest } = read.about
+  const verdicts: (Verdict | undefined)[] = []
+  for (const [id, verdict] of byId) verdicts[id] = verdict
+  return {
+    ...rest,
+    cluster: { ...cluster, clusterPrefixes },
+    ...{ ports, numbers, peers },
+    // Ids without a verdict are there, and undefined.
+    verdicts: Array.from(verdicts),
   }
-  return text
 }
 
-function encodeValue(value: unknown): string | undefined {
-  return JSON.stringify(value, (_key, item: unknown) => {
-    if (isMap(item)) return { $map: [...item.entries()] }
-    if (item instanceof Uint8Array) return { $bytes: Buffer.from(item).toString("hex") }
-    if (item === Number.POSITIVE_INFINITY) return { $number: "Infinity" }
-    return item
-  })
+type About = Omit<Snapshot, "cluster" | "verdicts" | "ports" | "numbers" | "peers"> & Pick<Cluster, "clusterPrefixes">
+type Mutable<M> = M extends ReadonlyMap<infer K, infer V> ? Map<K, V> : never
+type Maps = { readonly [K in keyof typeof clusterParts]: Mutable<Cluster[K]> } & {
+  readonly [K in "ports" | "numbers" | "peers"]: Mutable<Snapshot[K]>
+} & { readonly verdicts: Map<number, Verdict> }
+
+interface Read {
+  about: About | undefined
+  readonly maps: Maps
 }
 
-export function decodeSnapshot(text: string): Snapshot | undefined {
-  const value: unknown = JSON.parse(text, (_key, item: unknown) => {
-    if (typeof item !== "object" || item === null) return item
-    if ("$map" in item) return new Map(item.$map as [unknown, unknown][])
-    if ("$bytes" in item) return new Uint8Array(Buffer.from(String(item.$bytes), "hex"))
-    if ("$number" in item) return Number(item.$number)
-    return item
-  })
-  if (
-    typeof value !== "object" ||
-    value === null ||
-    !("form" in value) ||
-    value.form !== FORM ||
-    !("snapshot" in value)
-  ) {
-    return undefined
-  }
-  // JSON has no undefined: verdicts without one come back as null.
-  const snapshot = value.snapshot as Snapshot
-  return { ...snapshot, verdicts: snapshot.verdicts.map((verdict) => verdict ?? undefined) }
+function emptyMaps(): Maps {
+  return Object.fromEntries(Object.keys(parts).map((name) => [name, new Map()])) as unknown as Maps
 }
 
-async function replace(path: string, text: string): Promise<void> {
-  await mkdir(dirname(path), { recursive: true })
-  const next = `${path}.next`
-  try {
-    const file = await open(next, "w", 0o600)
-    try {
-      await file.writeFile(text)
-    } finally {
-      await file.close()
+/** Takes in the lines of one change. */
+function apply(read: Read, lines: string): void {
+  for (let from = 0; from < lines.length; ) {
+    const end = lines.indexOf("\n", from)
+    const [name, key, value] = JSON.parse(lines.slice(from, end)) as [PartName | "about", string | number, unknown]
+    from = end + 1
+    if (name === "about") {
+      read.about = { ...(read.about ?? { clusterPrefixes: [] }), ...(value as About) }
+      continue
     }
-    await rename(next, path)
-  } catch (error) {
-    // On a full disk a part of it may lie there, and takes what little room there is.
-    await unlink(next).catch(() => undefined)
-    throw error
+    const map = read.maps[name] as Map<string | number, unknown>
+    if (value === undefined) map.delete(key)
+    else map.set(key, parts[name].decode(value))
   }
 }
