@@ -3,7 +3,13 @@ import { existsSync, mkdtempSync, readdirSync, rmSync, statSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { isMounted, mountBpffs, unmount } from "../src/kernel/mount.ts"
-import { createNamespace, deleteNamespace, type NamespaceHandle, openNamespace } from "../src/kernel/namespace.ts"
+import {
+  createNamespace,
+  deleteNamespace,
+  inNamespace,
+  type NamespaceHandle,
+  openNamespace,
+} from "../src/kernel/namespace.ts"
 import { Netlink } from "../src/kernel/netlink/netlink.ts"
 
 const PREFIX = "hd-bench-"
@@ -12,6 +18,7 @@ const PREFIX = "hd-bench-"
 export class Ground {
   readonly folder: string
   readonly #handles = new Map<string, NamespaceHandle>()
+  readonly #before: (() => void)[] = []
 
   constructor() {
     removeLeftovers()
@@ -21,6 +28,11 @@ export class Ground {
       process.exit(130)
     }
     process.once("SIGINT", end).once("SIGTERM", end)
+  }
+
+  /** `run` ends what uses the ground, such as a process; called before the rest is taken away, also after Ctrl-C. */
+  first(run: () => void): void {
+    this.#before.push(run)
   }
 
   path(name: string): string {
@@ -35,6 +47,17 @@ export class Ground {
     const handle = openNamespace(this.path(name))
     this.#handles.set(name, handle)
     return handle
+  }
+
+  /** Makes a namespace that is not held open here: for the many pods of a node. `use` runs inside it. */
+  pod(name: string, use: () => void = () => {}): void {
+    createNamespace(this.path(name))
+    const handle = openNamespace(this.path(name))
+    try {
+      inNamespace(handle, use)
+    } finally {
+      handle.close()
+    }
   }
 
   bpffs(name: string): string {
@@ -58,6 +81,7 @@ export class Ground {
   }
 
   remove(): void {
+    for (const run of this.#before.splice(0)) run()
     for (const handle of this.#handles.values()) handle.close()
     this.#handles.clear()
     clear(this.folder)

@@ -36,16 +36,17 @@ export function policyManifest(number: number, port: number): Manifest {
   }
 }
 
-function podManifest(number: number, node: string, here: boolean): Manifest {
+/** A pod with its addresses; `app` is what a change of labels changes. */
+export function podManifest(number: number, node: "a" | "b", otherApp?: string): Manifest {
   const app = Math.floor(number / NAMESPACES) % APPS
-  const range = here ? 1 : 2
+  const range = node === "a" ? 1 : 2
   return {
     apiVersion: "v1",
     kind: "Pod",
     metadata: {
-      name: `pod-${node}-${number}`,
-      namespace: `ns-${number % NAMESPACES}`,
-      labels: { app: `app-${app}`, tier: `tier-${app % 3}` },
+      name: podName(number, node),
+      namespace: podNamespace(number),
+      labels: { app: otherApp ?? `app-${app}`, tier: `tier-${app % 3}` },
     },
     spec: { nodeName: node, containers: [{ name: "main", image: "none" }] },
     status: {
@@ -72,18 +73,45 @@ function nodeManifest(name: string, number: number): Manifest {
   }
 }
 
-/** Pods that a runtime will attach; their names are `cni-N` in namespace ns-0. */
-function waitingPod(number: number): Manifest {
+function waitingPod(name: string, namespace: string, app: string, ip?: string): Manifest {
   return {
     apiVersion: "v1",
     kind: "Pod",
-    metadata: { name: `cni-${number}`, namespace: "ns-0", labels: { app: `app-${number % APPS}` } },
+    metadata: { name, namespace, labels: { app } },
     spec: { nodeName: "a", containers: [{ name: "main", image: "none" }] },
+    ...(ip === undefined ? {} : { status: { podIPs: [{ ip }] } }),
   }
 }
 
-/** Writes the cluster as files into `directory`: each policy in one of its own, as `heddle apply` writes them. */
-export function writeCluster(directory: string, size: Size, waiting: number): void {
+/** Address of the pod traffic/server. */
+export const SERVER = "10.1.250.2"
+
+/** The ports of the pod traffic/server: policy lets traffic/client reach the first, and nobody the second. */
+export const ALLOWED_PORT = 7_000
+export const DENIED_PORT = 7_001
+
+const trafficPolicy: Manifest = {
+  apiVersion: "networking.k8s.io/v1",
+  kind: "NetworkPolicy",
+  metadata: { name: "server", namespace: "traffic" },
+  spec: {
+    podSelector: { matchLabels: { app: "server" } },
+    policyTypes: ["Ingress"],
+    ingress: [
+      {
+        from: [{ podSelector: { matchLabels: { app: "client" } } }],
+        ports: ["UDP", "TCP"].map((protocol) => ({ protocol, port: ALLOWED_PORT })),
+      },
+    ],
+  },
+}
+
+/**
+ * Writes the cluster as files into `directory`: each policy, and the first `single` local pods, in files of their own, as `heddle apply`
+ * writes them; the other pods 500 to a file. Besides `size`: `waiting` pods without addresses, `cni-N` in namespace ns-0, for a runtime to
+ * attach, and traffic/client and traffic/server with their policy.
+ */
+export function writeCluster(directory: string, size: Size, waiting: number, single: number): void {
   mkdirSync(directory, { recursive: true })
   const rested = Date.now() / 1_000 - 10
   const put = (name: string, manifests: readonly Manifest[]): void => {
@@ -95,20 +123,32 @@ export function writeCluster(directory: string, size: Size, waiting: number): vo
   put("nodes.yaml", [nodeManifest("a", 1), nodeManifest("b", 2)])
   put(
     "namespaces.yaml",
-    list(NAMESPACES, (i) => ({
+    [...list(NAMESPACES, (i) => `ns-${i}`), "traffic"].map((name) => ({
       apiVersion: "v1",
       kind: "Namespace",
-      metadata: { name: `ns-${i}`, labels: { "kubernetes.io/metadata.name": `ns-${i}` } },
+      metadata: { name, labels: { "kubernetes.io/metadata.name": name } },
     })),
   )
+  const here = list(size.local, (i) => podManifest(i, "a"))
+  for (let i = 0; i < Math.min(single, size.local); i++)
+    put(`Pod_${podNamespace(i)}_${podName(i, "a")}.json`, here.slice(i, i + 1))
   const pods = [
-    ...list(size.local, (i) => podManifest(i, "a", true)),
-    ...list(size.remote, (i) => podManifest(i, "b", false)),
-    ...list(waiting, waitingPod),
+    ...here.slice(single),
+    ...list(size.remote, (i) => podManifest(i, "b")),
+    ...list(waiting, (i) => waitingPod(`cni-${i}`, "ns-0", `app-${i % APPS}`)),
+    waitingPod("client", "traffic", "client", "10.1.250.1"),
+    waitingPod("server", "traffic", "server", SERVER),
   ]
   for (let i = 0; i < pods.length; i += 500) put(`pods-${i}.yaml`, pods.slice(i, i + 500))
-  for (let i = 0; i < size.policies; i++) {
-    const policy = policyManifest(i, 8_080)
-    put(`networking.k8s.io_NetworkPolicy_ns-${i % NAMESPACES}_policy-${i}.json`, [policy])
-  }
+  for (let i = 0; i < size.policies; i++)
+    put(`networking.k8s.io_NetworkPolicy_ns-${i % NAMESPACES}_policy-${i}.json`, [policyManifest(i, 8_080)])
+  put("networking.k8s.io_NetworkPolicy_traffic_server.json", [trafficPolicy])
+}
+
+export function podName(number: number, node: "a" | "b"): string {
+  return `pod-${node}-${number}`
+}
+
+export function podNamespace(number: number): string {
+  return `ns-${number % NAMESPACES}`
 }
