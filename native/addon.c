@@ -207,6 +207,7 @@ NAPI_MODULE_INIT()
 {
 	bool done = register_common(env, exports) && register_bpf(env, exports) && register_object(env, exports) &&
 		    register_ring(env, exports) && register_namespace(env, exports) && register_netlink(env, exports) &&
-		    register_socket(env, exports) && register_poll(env, exports) && register_grace(env, exports);
+		    register_socket(env, exports) && register_poll(env, exports) && register_grace(env, exports) &&
+		    register_steps(env, exports);
 	return done ? exports : NULL;
 }

@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 /* Throws a KernelError "Cannot <operation>: …"; log may be NULL. Always returns NULL. */
 napi_value fail(napi_env env, int error, const char *log, const char *format, ...)
@@ -48,6 +49,11 @@ napi_value make_text(napi_env env, const char *value);
 void set_int(napi_env env, napi_value object, const char *key, int64_t value);
 void set_text(napi_env env, napi_value object, const char *key, const char *value);
 
+/* A netlink socket of the calling thread's namespace, or -errno. */
+int open_netlink(int protocol);
+/* Waits for a datagram of the kernel, at most five seconds; returns its length, or -1 with errno (EMSGSIZE: longer than the room). */
+ssize_t receive_netlink(int fd, void *into, size_t room);
+
 bool register_bpf(napi_env env, napi_value exports);
 bool register_object(napi_env env, napi_value exports);
 bool register_ring(napi_env env, napi_value exports);
@@ -56,6 +62,7 @@ bool register_netlink(napi_env env, napi_value exports);
 bool register_socket(napi_env env, napi_value exports);
 bool register_poll(napi_env env, napi_value exports);
 bool register_grace(napi_env env, napi_value exports);
+bool register_steps(napi_env env, napi_value exports);
 
 #define REGISTER(function, table)                                                     \
 	bool function(napi_env env, napi_value exports)                                   \

@@ -6,13 +6,11 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-/* netlinkOpen(protocol): fd */
-static napi_value netlink_open(napi_env env, napi_callback_info info)
+int open_netlink(int protocol)
 {
-	struct args args = get_args(env, info);
-	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, get_int(env, args.at[0]));
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol);
 	if (fd < 0)
-		return fail(env, errno, NULL, "open a netlink socket");
+		return -errno;
 	int on = 1;
 	/* The answer to a request is made before send() returns; the limit is for what nobody foresaw. */
 	struct timeval limit = { .tv_sec = 5 };
@@ -25,9 +23,17 @@ static napi_value netlink_open(napi_env env, napi_callback_info info)
 	if (bind(fd, (struct sockaddr *)&self, sizeof(self)) < 0) {
 		int error = errno;
 		close(fd);
-		return fail(env, error, NULL, "bind a netlink socket");
+		return -error;
 	}
-	return make_int(env, fd);
+	return fd;
+}
+
+/* netlinkOpen(protocol): fd */
+static napi_value netlink_open(napi_env env, napi_callback_info info)
+{
+	struct args args = get_args(env, info);
+	int fd = open_netlink(get_int(env, args.at[0]));
+	return fd < 0 ? fail(env, -fd, NULL, "open a netlink socket") : make_int(env, fd);
 }
 
 /* netlinkSend(fd, message) */
@@ -44,24 +50,31 @@ static napi_value netlink_send(napi_env env, napi_callback_info info)
 	return sent < 0 ? fail(env, errno, NULL, "send a netlink message") : NULL;
 }
 
-/* netlinkReceive(fd, into): length. Datagrams of other processes are not answers. */
-static napi_value netlink_receive(napi_env env, napi_callback_info info)
+/* Datagrams of other processes are not answers. */
+ssize_t receive_netlink(int fd, void *into, size_t room)
 {
-	struct args args = get_args(env, info);
-	size_t room;
-	void *into = get_bytes(env, args.at[1], &room);
 	struct sockaddr_nl from;
 	ssize_t length;
 	do {
 		socklen_t size = sizeof(from);
 		memset(&from, 0, sizeof(from));
-		length = recvfrom(get_int(env, args.at[0]), into, room, MSG_TRUNC, (struct sockaddr *)&from, &size);
+		length = recvfrom(fd, into, room, MSG_TRUNC, (struct sockaddr *)&from, &size);
 	} while ((length < 0 && errno == EINTR) || (length >= 0 && from.nl_pid != 0));
-	if (length < 0)
-		return fail(env, errno, NULL, "receive the kernel's netlink answer");
-	if ((size_t)length > room)
-		return fail(env, EMSGSIZE, NULL, "receive a netlink answer of %zd bytes", length);
-	return make_int(env, length);
+	if (length >= 0 && (size_t)length > room) {
+		errno = EMSGSIZE;
+		return -1;
+	}
+	return length;
+}
+
+/* netlinkReceive(fd, into): length */
+static napi_value netlink_receive(napi_env env, napi_callback_info info)
+{
+	struct args args = get_args(env, info);
+	size_t room;
+	void *into = get_bytes(env, args.at[1], &room);
+	ssize_t length = receive_netlink(get_int(env, args.at[0]), into, room);
+	return length < 0 ? fail(env, errno, NULL, "receive the kernel's netlink answer") : make_int(env, length);
 }
 
 static const struct method methods[] = {

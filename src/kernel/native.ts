@@ -115,6 +115,9 @@ export interface Native {
   /** Waits for one datagram, at most five seconds; returns its length. */
   netlinkReceive(fd: number, into: Uint8Array): number
 
+  /** Takes the steps of `records` (native/steps.c) on a worker thread; tells an error, or the answers. */
+  takeSteps(records: Uint8Array, done: (error: KernelError | null, answers: Uint8Array) => void): void
+
   socketOpen(domain: number, type: number, protocol: number): number
   socketBind(fd: number, address: Uint8Array): number
   socketConnect(fd: number, address: Uint8Array): number

@@ -2,8 +2,11 @@ import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { currentNamespacePath } from "./namespace.ts"
 
-/** `net.ipv4.conf.eth0/1.forwarding`-like names: dots part the levels, a slash stands for a dot in an interface name. */
-function pathOf(name: string): string {
+/**
+ * The file of a name like `net.ipv4.conf.eth0/1.forwarding`: dots part the levels, a slash stands for a dot in an interface
+ * name. Throws `RangeError` for what is no such name.
+ */
+export function sysctlPath(name: string): string {
   if (!/^net\.[\w.@/-]+$/.test(name) || name.includes("..")) {
     throw new RangeError(`Cannot use the sysctl ${name}: wanted net.…, levels parted by dots`)
   }
@@ -27,7 +30,7 @@ export function inInitialNamespace(): boolean {
 /** Reads a sysctl under `net.` in the calling thread's namespace; undefined when the kernel has none of that name. */
 export function getSysctl(name: string): string | undefined {
   try {
-    return readFileSync(pathOf(name), "utf8").trim()
+    return readFileSync(sysctlPath(name), "utf8").trim()
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined
     throw error
@@ -43,7 +46,7 @@ export function setSysctl(
   value: string | number,
   options: { readonly evenInitial?: boolean } = {},
 ): void {
-  const path = pathOf(name)
+  const path = sysctlPath(name)
   if (!options.evenInitial && inInitialNamespace()) {
     throw new Error(
       `Cannot set ${name}: this is the machine's own network namespace, which stays as it is; enter another`,

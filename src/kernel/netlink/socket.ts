@@ -70,8 +70,9 @@ export class NetlinkSocket implements Disposable {
       for (const message of decodeMessages(this.#buffer.slice(0, length))) {
         // An answer to an earlier request that was given up.
         if (message.sequence !== sequence) continue
-        if (message.type === Control.error || message.type === Control.done) {
-          throwOnError(request.operation, message)
+        if (isEnd(message)) {
+          const failure = failureIn(request.operation, message)
+          if (failure !== undefined) throw failure
           return answers
         }
         answers.push(message)
@@ -89,16 +90,20 @@ export class NetlinkSocket implements Disposable {
   }
 }
 
-/** Reads struct nlmsgerr, or the status at the end of a dump. */
-function throwOnError(operation: string, message: Message): void {
-  if (message.payload.length < 4) return
+/** Whether the message ends the answer to a request: an acknowledgement, a refusal, the end of a dump. */
+export function isEnd(message: Message): boolean {
+  return message.type === Control.error || message.type === Control.done
+}
+
+/** The refusal that such a message tells (struct nlmsgerr, or the status at the end of a dump); undefined: it was done. */
+export function failureIn(operation: string, message: Message): KernelError | undefined {
+  if (message.payload.length < 4) return undefined
   const errno = -viewOf(message.payload).getInt32(0, true)
-  if (errno <= 0) return
+  if (errno <= 0) return undefined
   const plain = native().failure(operation, errno)
   const withTlvs = (message.flags & Control.acknowledgementTlvs) !== 0
   // NETLINK_CAP_ACK: of the request only its header is repeated. After a dump there is no header.
   const tlvs = message.payload.subarray(message.type === Control.error ? 4 + HEADER_SIZE : 4)
   const words = withTlvs ? readText(decodeAttributes(tlvs).get(ERROR_TEXT)) : undefined
-  if (words === undefined) throw plain
-  throw new KernelError({ operation, code: plain.code, errno, text: words })
+  return words === undefined ? plain : new KernelError({ operation, code: plain.code, errno, text: words })
 }
