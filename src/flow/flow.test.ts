@@ -226,6 +226,53 @@ describe("names", () => {
     ])
   })
 
+  test("a commit under way that fails takes the names back that only it has", () => {
+    const { names, feed, store } = setup()
+    const first = source(1, { addresses: new Map(), endpoints: new Map() })
+    names.learn(first)
+    const { generation: _, ...coming } = source(2)
+    names.expect(coming)
+    feed({})
+    names.expect(undefined)
+    feed({})
+    names.expect(coming)
+    names.learn({ ...first, generation: 2 })
+    feed({})
+    expect(store.select({}).map((flow) => flow.source.kind)).toEqual(["pod", "unknown", "unknown"])
+  })
+
+  test("a change of policies alone makes no address be looked up anew", () => {
+    const { names, feed } = setup()
+    let lookups = 0
+    class Counted extends Map<typeof web, { readonly endpoint?: string; readonly node: string }> {
+      override get(key: typeof web) {
+        lookups++
+        return super.get(key)
+      }
+    }
+    const first = source(2)
+    const shared: NameSource = { ...first, addresses: new Counted(first.addresses) }
+    const commit = (generation: number) => {
+      const { generation: _, ...coming } = { ...shared, verdicts: [undefined, deny] }
+      names.expect(coming)
+      names.learn({ ...coming, generation })
+      feed({ generation, destinationOutcome: 1 })
+    }
+    for (let generation = 2; generation < 40; generation++) commit(generation)
+    expect(lookups).toBeLessThanOrEqual(2 * 2)
+  })
+
+  test("a name goes when no generation that is kept has it", () => {
+    const { names, feed, store } = setup()
+    const without = source(2, { addresses: new Map(), endpoints: new Map() })
+    for (let generation = 2; generation < 20; generation++) {
+      names.learn({ ...without, generation })
+      feed({ generation })
+    }
+    const kinds = store.select({}).map((flow) => flow.source.kind)
+    expect(kinds.indexOf("unknown")).toBe(15)
+  })
+
   test("verdict ids are read with the generation that made them", () => {
     const { names, feed, store } = setup()
     names.learn(source(2, { verdicts: [undefined, { ...allow, by: { kind: "noPolicy", direction: "ingress" } }] }))

@@ -17,10 +17,13 @@ export interface NameSource {
   readonly verdicts: readonly (Verdict | undefined)[]
 }
 
+/** What a commit under way will bring. */
+type Coming = Omit<NameSource, "generation">
+
 /** Generations whose names are kept: events of a flow may come long after its pod or rule went. */
 const KEPT = 16
-/** Addresses remembered between events; all are forgotten when there are more. */
-const CACHED = 65_536
+/** Addresses remembered between events; all are forgotten when there are more. Some 5 MB. */
+const CACHED = 16_384
 
 const NO_LABELS = Object.freeze({})
 
@@ -29,25 +32,28 @@ export class Names {
   readonly #kept: NameSource[] = []
   #ends = new Map<string, { epoch: number; readonly end: FlowEnd }>()
   #decisions = new WeakMap<Verdict, Decision>()
+  /** Another one when an address may have another name than before: policy changes name nothing anew. */
   #epoch = 0
-  #expected: Omit<NameSource, "generation"> | undefined
+  #expected: Coming | undefined
 
   /**
    * What a commit under way will bring: the kernel may speak of it before the commit is over. Undefined when it failed.
    */
-  expect(source: Omit<NameSource, "generation"> | undefined): void {
+  expect(source: Coming | undefined): void {
+    const newest = this.#kept.at(-1)
+    if (!sameNames(source ?? newest, this.#expected ?? newest)) this.#epoch++
     this.#expected = source
-    this.#epoch++
   }
 
   /** Takes in what is in force from now on. */
   learn(source: NameSource): void {
+    const newest = this.#kept.at(-1)
+    if (!sameNames(source, newest) || !sameNames(this.#expected ?? newest, newest)) this.#epoch++
     this.#expected = undefined
-    const last = this.#kept.at(-1)
-    if (last !== undefined && last.generation === source.generation) this.#kept.pop()
+    if (newest?.generation === source.generation) this.#kept.pop()
     this.#kept.push(source)
-    if (this.#kept.length > KEPT) this.#kept.shift()
-    this.#epoch++
+    const forgotten = this.#kept.length > KEPT ? this.#kept.shift() : undefined
+    if (forgotten !== undefined && !sameNames(forgotten, this.#kept[0])) this.#epoch++
   }
 
   /** The end whose address lies at `offset` of `view` as 16 bytes (IPv4 mapped). */
@@ -74,10 +80,16 @@ export class Names {
 
   /** The newest name of an address; an address that lost its pod keeps that pod's name for some generations. */
   resolve(address: Address): FlowEnd {
+    let looked: NameSource["addresses"] | undefined
     for (let i = this.#kept.length - 1; i >= 0; i--) {
       const source = this.#kept[i]
-      const entry = source?.addresses.get(address)
-      if (source === undefined || entry === undefined) continue
+      // Generations that differ in policies alone share their addresses.
+      if (source === undefined || source.addresses === looked) continue
+      const entry = source.addresses.get(address)
+      if (entry === undefined) {
+        looked = source.addresses
+        continue
+      }
       const end = endOf(source, address, entry)
       if (end !== undefined) return end
     }
@@ -128,7 +140,7 @@ function decided({ action, by }: Pick<Verdict, "action" | "by">): Omit<Decision,
 }
 
 function endOf(
-  source: Omit<NameSource, "generation">,
+  source: Coming,
   address: Address,
   entry: { readonly endpoint?: string; readonly node: string },
 ): FlowEnd | undefined {
@@ -155,6 +167,17 @@ function endOf(
     labels: endpoint.labels,
     namespaceLabels: source.namespaces.get(endpoint.namespace)?.labels ?? NO_LABELS,
   }
+}
+
+/** Whether two sources give every address the same name. */
+function sameNames(a: Coming | undefined, b: Coming | undefined): boolean {
+  return (
+    a?.addresses === b?.addresses &&
+    a?.endpoints === b?.endpoints &&
+    a?.namespaces === b?.namespaces &&
+    a?.nodes === b?.nodes &&
+    a?.clusterPrefixes === b?.clusterPrefixes
+  )
 }
 
 function sameEnd(a: FlowEnd, b: FlowEnd): boolean {
