@@ -54,5 +54,6 @@ function namesOf({ generation, cluster, verdicts }: Snapshot): NameSource {
       own.map((one) => [one, { endpoint, node }] as const),
     ),
   ])
-  return { ...cluster, generation, addresses, verdicts }
+  const { endpoints, namespaces, nodes, clusterPrefixes } = cluster
+  return { generation, addresses, endpoints, namespaces, nodes, clusterPrefixes, verdicts }
 }

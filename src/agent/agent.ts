@@ -4,8 +4,9 @@ import { join } from "node:path"
 import type { Logger } from "pino"
 import { type ApiServer, serve } from "../api/server.ts"
 import { Compiler } from "../compile/compile.ts"
+import type { Compiled } from "../compile/compiled.ts"
 import { flowTexts } from "../flow/decode.ts"
-import { Names } from "../flow/name.ts"
+import { type NameSource, Names } from "../flow/name.ts"
 import { FlowReader, wallClockOffset } from "../flow/reader.ts"
 import { FlowStore } from "../flow/store.ts"
 import { RingReader } from "../kernel/bpf/ring.ts"
@@ -115,8 +116,7 @@ export class Agent {
       plane: { apply: (next, change) => this.#hooks().apply(next, change) },
       compile: (cluster) => this.#compiler.update(cluster),
       desired: () => this.#desired(),
-      onCompiled: ({ compiled }, cluster) =>
-        this.#names.expect({ ...cluster, addresses: compiled.addresses, verdicts: compiled.verdicts }),
+      onCompiled: ({ compiled }, cluster) => this.#names.expect(namesIn(cluster, compiled)),
       onEnforced: (enforced) => this.#onEnforced(enforced),
       onFailure: ({ message, attempts }) => {
         this.#names.expect(undefined)
@@ -288,7 +288,7 @@ export class Agent {
   #onEnforced(enforced: Enforced): void {
     const { state, cluster, generation, digest } = enforced
     const { compiled, forwarding } = state
-    this.#names.learn({ ...cluster, generation, addresses: compiled.addresses, verdicts: compiled.verdicts })
+    this.#names.learn({ generation, ...namesIn(cluster, compiled) })
     this.#snapshots.write({
       node: this.#configuration.node,
       generation,
@@ -347,4 +347,12 @@ export class Agent {
       digests: this.#digests,
     }
   }
+}
+
+/** What names a state has, and nothing else: they are kept for longer than it. */
+function namesIn(
+  { endpoints, namespaces, nodes, clusterPrefixes }: Cluster,
+  { addresses, verdicts }: Compiled,
+): Omit<NameSource, "generation"> {
+  return { addresses, endpoints, namespaces, nodes, clusterPrefixes, verdicts }
 }
