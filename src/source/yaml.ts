@@ -3,6 +3,7 @@ import { isAlias, isCollection, isMap, isPair, isScalar, isSeq, LineCounter, par
 import { isRecord, type ManifestObject } from "../model/manifest.ts"
 import type { Origin } from "../model/origin.ts"
 import type { FieldPath, Problem } from "../model/problem.ts"
+import { jsonOffsets, parseJson } from "./json.ts"
 import { readKeptOrigins } from "./kept-origins.ts"
 
 /** What a text held: the objects that could be read, and what is wrong with the rest. */
@@ -17,36 +18,93 @@ export interface Manifests {
  * kubectl (sigs.k8s.io/yaml): `yes` and `on` are booleans and `010` is octal, so a label value `yes` without quotes is refused.
  */
 export function readManifests(text: string, file: string): Manifests {
+  const steps = readInSteps(text, file)
+  for (;;) {
+    const { done, value } = steps.next()
+    if (done === true) return value
+  }
+}
+
+/** The same, one document at a step, so that whoever reads a long text can let others have a turn. */
+export function* readInSteps(text: string, file: string): Generator<void, Manifests> {
   const kept = readKeptOrigins(text)
   if (kept !== undefined) return { objects: [kept], problems: [] }
   const objects: ManifestObject[] = []
   const problems: Problem[] = []
-  for (const part of splitDocuments(text)) {
-    const lines = new LineCounter()
-    // What misses its end is missed behind the last word, not on an empty line after it.
-    const end = part.text.trimEnd().length
-    const at = (offset: number): Origin => {
-      const position = lines.linePos(Math.min(offset, end))
-      return { file, line: position.line + part.line - 1, column: Math.max(position.col, 1) }
-    }
-    const documents = parseAllDocuments(part.text, {
-      lineCounter: lines,
-      customTags: kubernetesScalars,
-      merge: true,
-      uniqueKeys: true,
-      prettyErrors: false,
-      logLevel: "error",
-    })
-    if (!Array.isArray(documents)) continue
-    for (const document of documents) {
-      if (document.errors.length > 0) {
-        for (const error of document.errors) problems.push(syntaxProblem(error.code, error.message, at(error.pos[0])))
-        continue
-      }
-      readDocument(document, at, objects, problems)
-    }
+  for (const [index, part] of splitDocuments(text).entries()) {
+    if (index > 0) yield
+    if (!readJsonDocument(part, file, objects)) readYamlDocuments(part, file, objects, problems)
   }
   return { objects, problems }
+}
+
+/** One document by itself, as it stands in a file. */
+interface DocumentText {
+  readonly text: string
+  /** Of its beginning. */
+  readonly line: number
+}
+
+/** False when it is no JSON object; then nothing was read. */
+function readJsonDocument(part: DocumentText, file: string, objects: ManifestObject[]): boolean {
+  if (!/^\s*\{/.test(part.text)) return false
+  const found = parseJson(part.text)
+  if (found === undefined || !isRecord(found.value)) return false
+  const offsetAt = jsonOffsets(part.text)
+  let ends: readonly number[] | undefined
+  const originAt = (path: FieldPath): Origin => {
+    const offset = offsetAt(path)
+    ends ??= lineEnds(part.text)
+    const before = countBelow(ends, offset)
+    const column = offset - (before === 0 ? -1 : (ends[before - 1] ?? 0))
+    return { file, line: part.line + before, column }
+  }
+  takeApart(found.value, [], originAt, objects)
+  return true
+}
+
+function lineEnds(text: string): readonly number[] {
+  const ends: number[] = []
+  for (let at = text.indexOf("\n"); at >= 0; at = text.indexOf("\n", at + 1)) ends.push(at)
+  return ends
+}
+
+/** How many of these ascending numbers are below `limit`. */
+function countBelow(numbers: readonly number[], limit: number): number {
+  let low = 0
+  let high = numbers.length
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if ((numbers[middle] ?? 0) < limit) low = middle + 1
+    else high = middle
+  }
+  return low
+}
+
+function readYamlDocuments(part: DocumentText, file: string, objects: ManifestObject[], problems: Problem[]): void {
+  const lines = new LineCounter()
+  // What misses its end is missed behind the last word, not on an empty line after it.
+  const end = part.text.trimEnd().length
+  const at = (offset: number): Origin => {
+    const position = lines.linePos(Math.min(offset, end))
+    return { file, line: position.line + part.line - 1, column: Math.max(position.col, 1) }
+  }
+  const documents = parseAllDocuments(part.text, {
+    lineCounter: lines,
+    customTags: kubernetesScalars,
+    merge: true,
+    uniqueKeys: true,
+    prettyErrors: false,
+    logLevel: "error",
+  })
+  if (!Array.isArray(documents)) return
+  for (const document of documents) {
+    if (document.errors.length > 0) {
+      for (const error of document.errors) problems.push(syntaxProblem(error.code, error.message, at(error.pos[0])))
+      continue
+    }
+    readDocument(document, at, objects, problems)
+  }
 }
 
 function readDocument(
@@ -130,8 +188,8 @@ function offsetOf(document: Document.Parsed, root: Node, path: FieldPath): numbe
 }
 
 /** Documents begin at a line `---`; cutting there first keeps a broken quote or bracket from swallowing what follows. */
-function splitDocuments(text: string): { text: string; line: number }[] {
-  const parts: { text: string; line: number }[] = []
+function splitDocuments(text: string): DocumentText[] {
+  const parts: DocumentText[] = []
   let current: string[] = []
   let start = 1
   const lines = text.replace(/^\uFEFF/, "").split(/\r?\n/)
