@@ -44,6 +44,12 @@ test.each<[string, Partial<BigTcpQuestion>, number | undefined, string]>([
     undefined,
     "off: with routing vxlan a longer packet to another node is cut before it is encapsulated",
   ],
+  [
+    "no room for IPv6's longer header, even when switched on",
+    { mode: "on", mtu: 1287 },
+    undefined,
+    "off: the MTU of 1,287 has no room for the header of long IPv6 packets, 1,288 has",
+  ],
   ["on over a veth", { mode: "on", way: [veth] }, 196_608, "on: TCP packets of up to 196,608 bytes"],
   [
     "on where the device has them cut",
@@ -58,7 +64,7 @@ test.each<[string, Partial<BigTcpQuestion>, number | undefined, string]>([
     "on: TCP packets of up to 196,608 bytes; with routing vxlan a longer packet to another node is cut before it is encapsulated",
   ],
 ])("%s", (_, question, bytes, told) => {
-  expect(decideBigTcp({ mode: "auto", routing: "native", way: [nic], ...question })).toEqual({ bytes, told })
+  expect(decideBigTcp({ mode: "auto", routing: "native", way: [nic], mtu: 1500, ...question })).toEqual({ bytes, told })
 })
 
 test("the way of an uplink: a bond's ports, the link under a VLAN, one above the other", () => {

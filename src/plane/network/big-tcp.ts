@@ -9,6 +9,11 @@ const BIG = 196_608
 /** Bytes of the longest without it, as every link is made (GSO_LEGACY_MAX_SIZE of include/linux/netdevice.h). */
 const PLAIN = 65_536
 
+/** Bytes of the hop-by-hop header that an IPv6 packet above 64 KiB has (RFC 2675). */
+const JUMBO_HEADER = 8
+/** RFC 8200, 5. */
+const IPV6_LEAST = 1_280
+
 /** Whether TCP packets above 64 KiB are used, and why. */
 export interface BigTcp {
   /** Bytes of the longest TCP packet that pods build and get; undefined: the kernel's own limit. */
@@ -22,13 +27,15 @@ export interface BigTcpQuestion {
   readonly routing: "vxlan" | "native"
   /** The uplink, and what it stands on. */
   readonly way: readonly Link[]
+  /** MTU of pods. */
+  readonly mtu: number
 }
 
 /** Decides by the setting, the routing and the links on the way to other nodes. */
-export function decideBigTcp({ mode, routing, way }: BigTcpQuestion): BigTcp {
+export function decideBigTcp({ mode, routing, way, mtu }: BigTcpQuestion): BigTcp {
   if (mode === "off") return { bytes: undefined, told: "off: by the setting bigTcp" }
   const why = cut(routing, way)
-  const against = mode === "on" ? undefined : (why ?? unknownEnd(way))
+  const against = tooSmall(mtu) ?? (mode === "on" ? undefined : (why ?? unknownEnd(way)))
   if (against !== undefined) return { bytes: undefined, told: `off: ${against}` }
   const bytes = mode === "on" ? BIG : Math.min(BIG, ...way.map(longest))
   const notes = [`on: TCP packets of up to ${number(bytes)} bytes`]
@@ -49,6 +56,15 @@ export function wayOf(uplink: Link, links: () => readonly Link[]): readonly Link
   return [...way]
 }
 
+/**
+ * MTU of a pod's IPv6 routes with BIG TCP, given its interface's. What leaves through the node's stack is forwarded only if
+ * each segment fits, and the kernel counts the hop-by-hop header into each (skb_gso_validate_network_len), though no segment
+ * gets it.
+ */
+export function bigTcpMtu(mtu: number): number {
+  return mtu - JUMBO_HEADER
+}
+
 /** Bytes of the longest TCP packet that the link's device takes. */
 export function longest(link: Link): number {
   return link.tsoMaxSize ?? PLAIN
@@ -57,6 +73,11 @@ export function longest(link: Link): number {
 /** All limits for packets of so many bytes; default: the kernel's own. */
 export function limitsOf(bytes = PLAIN): Required<PacketLimits> {
   return { gsoMaxSize: bytes, groMaxSize: bytes, gsoIpv4MaxSize: bytes, groIpv4MaxSize: bytes }
+}
+
+function tooSmall(mtu: number): string | undefined {
+  if (bigTcpMtu(mtu) >= IPV6_LEAST) return undefined
+  return `the MTU of ${number(mtu)} has no room for the header of long IPv6 packets, ${number(IPV6_LEAST + JUMBO_HEADER)} has`
 }
 
 /** Why a long packet to another node does not leave in one piece; undefined when nothing here cuts it. */

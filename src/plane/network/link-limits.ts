@@ -4,9 +4,16 @@ import { Netlink } from "../../kernel/netlink/netlink.ts"
 import type { Attachment } from "./attachment.ts"
 import { limitsOf, longest } from "./big-tcp.ts"
 import { NetworkError } from "./error.ts"
+import { gateways } from "./gateway.ts"
 import type { NodeNamespace } from "./node-namespace.ts"
 import { openPodNamespace } from "./pod-interface.ts"
 import { isRecord, readState, writeState } from "./state-file.ts"
+
+/**
+ * GRO gives a long IPv6 packet a hop-by-hop header, and the kernel counts it into each segment's length when it forwards
+ * (skb_gso_validate_network_len): a node that forwards to others than its pods would refuse what is cut by their full MTU.
+ */
+const KEPT = "groMaxSize"
 
 type Limits = Readonly<Record<string, number>>
 
@@ -40,7 +47,7 @@ export class LinkLimits {
     for (const link of links) {
       const have = limitsIn(link)
       const most = Math.min(bytes, longest(link))
-      const given = mapped(have, (value) => Math.max(value, most))
+      const given = mapped(have, (value, key) => (key === KEPT ? value : Math.max(value, most)))
       if (isSame(have, given)) continue
       this.#raised.set(link.name, { before: this.#raised.get(link.name)?.before ?? have, given })
       // On disk first: after a crash the values before are known, whether they were changed or not.
@@ -71,11 +78,19 @@ export class LinkLimits {
   }
 }
 
+export interface PairChange {
+  /** The node's end. */
+  readonly host: Link
+  readonly limits: PacketLimits
+  /** MTU of the pod's IPv6 route; undefined: the interface's. */
+  readonly ipv6Mtu: number | undefined
+}
+
 /**
- * Changes the limits of both ends of a pod's pair. The pod's end first: the node's, which is looked at, tells that both are done.
+ * Changes the limits of both ends of a pod's pair, and the MTU of its IPv6 route. The pod's end first: the node's, which is looked at, tells that both are done.
  * Does nothing when the pod is gone or its namespace is another by now.
  */
-export function limitPair(node: NodeNamespace, attachment: Attachment, host: Link, limits: PacketLimits): void {
+export function limitPair(node: NodeNamespace, attachment: Attachment, { host, limits, ipv6Mtu }: PairChange): void {
   try {
     const { handle, inode } = openPodNamespace(attachment.netns, node)
     try {
@@ -83,6 +98,15 @@ export function limitPair(node: NodeNamespace, attachment: Attachment, host: Lin
       const netlink = Netlink.open(handle)
       try {
         netlink.setLink(host.peer, limits)
+        // Anew, so that connections look their route up again and learn of both.
+        for (const { mtu: _, ...route } of netlink.routes({ family: 6, table: 254 }))
+          if (route.ifindex === host.peer && route.gateway === gateways[6])
+            netlink.addRoute({
+              ...route,
+              type: "unicast",
+              onlink: true,
+              ...(ipv6Mtu === undefined ? {} : { mtu: ipv6Mtu }),
+            })
       } finally {
         netlink.close()
       }

@@ -8,7 +8,7 @@ import { macBytes, macText } from "../../net/packet.ts"
 import type { Address, Prefix } from "../../net/types.ts"
 import type { Forwarding, Peer } from "../plane.ts"
 import { type Attachment, Attachments, attachmentKey, hostNameOf, isHostName, ownerOf } from "./attachment.ts"
-import { limitsOf } from "./big-tcp.ts"
+import { bigTcpMtu, limitsOf } from "./big-tcp.ts"
 import { checkAttachment, type Expectation } from "./check.ts"
 import { NetworkError } from "./error.ts"
 import { LocalPods } from "./forwarding.ts"
@@ -202,8 +202,8 @@ export class NodeNetwork {
   async #make(making: Attachment, handle: NamespaceHandle, netlink: Netlink): Promise<void> {
     const { ifname, mtu, addresses, hostName } = making
     const bytes = this.#setup.bigTcp?.bytes
-    const limits = bytes === undefined ? undefined : limitsOf(bytes)
-    const wanted = { ifname, mac: macBytes(making.mac), mtu, addresses, hostName, limits }
+    const big = bytes === undefined ? {} : { limits: limitsOf(bytes), ipv6Mtu: bigTcpMtu(mtu) }
+    const wanted = { ifname, mac: macBytes(making.mac), mtu, addresses, hostName, ...big }
     try {
       const ifindex = createPair(this.#namespace, handle, wanted)
       // Before either end is up: no packet of the pod passes a hook that does not judge.
@@ -378,12 +378,14 @@ export class NodeNetwork {
 
   /** Brings the pods that are here to the packet limits of now: they were made under another setting or by another version. */
   async #repairLimits(attached: readonly Attachment[], there: ReadonlyMap<string, Link>): Promise<void> {
-    const wanted = limitsOf(this.#setup.bigTcp?.bytes)
+    const bytes = this.#setup.bigTcp?.bytes
+    const wanted = limitsOf(bytes)
     for (const attachment of attached) {
       const link = there.get(attachment.hostName)
       const change = link?.index === attachment.ifindex ? limitChange(link, wanted) : undefined
       if (link === undefined || change === undefined || this.#attachments.get(attachment) !== attachment) continue
-      limitPair(this.#namespace, attachment, link, change)
+      const ipv6Mtu = bytes === undefined ? undefined : bigTcpMtu(attachment.mtu)
+      limitPair(this.#namespace, attachment, { host: link, limits: change, ipv6Mtu })
       // Each costs a visit to the pod's namespace, and there may be a thousand.
       await setImmediate()
     }

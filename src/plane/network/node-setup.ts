@@ -154,7 +154,7 @@ export class NodeSetup {
     const own = netlink.link(HEDDLE0)
     if (link === undefined || own === undefined) return
     const way = wayOf(link, () => netlink.links())
-    const bigTcp = decideBigTcp({ mode, routing, way })
+    const bigTcp = decideBigTcp({ mode, routing, way, mtu: this.#mtu })
     if (bigTcp.bytes === undefined) this.#limits.restore()
     else this.#limits.raise(way, bigTcp.bytes)
     const change = limitChange(own, limitsOf(bigTcp.bytes))

@@ -20,6 +20,8 @@ export interface PodInterface {
   readonly hostName: string
   /** Of both ends, where they are not the kernel's own. */
   readonly limits?: PacketLimits | undefined
+  /** MTU of the IPv6 routes, where it is less than the interface's. */
+  readonly ipv6Mtu?: number | undefined
 }
 
 /** Opens a pod's namespace; throws `NetworkError` when it is gone, or no network namespace, or the node's own. */
@@ -123,9 +125,10 @@ export function configurePodEnd(handle: NamespaceHandle, netlink: Netlink, wante
     // A pod's further interfaces leave the routes of its first alone: theirs come after it.
     const isFurther = netlink.routes({ family, table: 254 }).some((route) => route.destination === everything[family])
     const metric = isFurther ? { metric: FURTHER_METRIC + ifindex } : {}
+    const mtu = family === 6 && wanted.ipv6Mtu !== undefined ? { mtu: wanted.ipv6Mtu } : {}
     // A link-local IPv6 gateway needs no route to itself; the IPv4 one is behind a /32.
     if (family === 4) netlink.addRoute({ destination: hostPrefix(gateway), ifindex, scope: "link", ...metric })
-    netlink.addRoute({ destination: everything[family], gateway, ifindex, onlink: true, ...metric })
+    netlink.addRoute({ destination: everything[family], gateway, ifindex, onlink: true, ...metric, ...mtu })
   }
 }
 
