@@ -31,14 +31,12 @@ export interface Enum {
 
 export interface MapSpec {
   readonly doc: string
-  readonly type: "array" | "percpu-array" | "hash" | "lru-hash" | "lpm-trie" | "ringbuf" | "array-of-maps"
+  readonly type: "array" | "percpu-array" | "hash" | "lru-hash" | "lpm-trie" | "ringbuf" | "queue"
   readonly key: string
   readonly value: string
   /** Default number of entries (ringbuf: bytes); the agent may set another before load where `resizable`. */
   readonly entries: number
   readonly flags?: readonly ("mmapable" | "no-prealloc")[]
-  /** For array-of-maps: name of the inner map's spec. */
-  readonly inner?: string
 }
 
 export const constants: Readonly<Record<string, readonly [number, string]>> = {
@@ -48,8 +46,7 @@ export const constants: Readonly<Record<string, readonly [number, string]>> = {
   MAX_ROWS: [65_536, "rows of one side"],
   MAX_INTERVALS: [524_288, "intervals of one side, over all rows"],
   MAX_NODES: [16_384, "other nodes"],
-  FLOW_SHARDS: [64, "inner hashes of the flow table"],
-  FLOWS_PER_SHARD: [2_048, "records in one shard"],
+  SWEEP_PARTS: [64, "the ageing timer looks at one of so many parts of the flow table at a tick"],
   MAX_PREFIX_LENGTHS: [24, "prefix lengths in use a family that are probed in the hash; more use the trie"],
   MAX_FRAGMENTS: [8_192, "datagrams in reassembly that are remembered"],
   MAX_REASONS: [64, "reasons: size of per-reason tables"],
@@ -74,7 +71,7 @@ export const constants: Readonly<Record<string, readonly [number, string]>> = {
   ],
   VNI: [1, "VXLAN network identifier of the overlay"],
   DROP_BURST: [32, "drops of one endpoint and reason that are told one by one in a second"],
-  SWEEP_INTERVAL_NS: [50_000_000, "the ageing timer sweeps one shard this often"],
+  SWEEP_INTERVAL_NS: [50_000_000, "the ageing timer ticks this often"],
   VXLAN_PORT: [4_789, "IANA port of VXLAN, default of the overlay"],
 }
 
@@ -363,10 +360,10 @@ export const structs: Readonly<Record<string, Struct>> = {
     doc: "State of the ageing timer. The bpf_timer lies first and is opaque.",
     fields: {
       timer: "bpf_timer",
-      shard: ["u32", "to be swept next"],
-      rounds: ["u32", "whole rounds done"],
-      live: ["u64", "flows counted in the last whole round"],
-      counting: ["u64", "counted in this round"],
+      records: ["u32", "records in the flow table; counted atomically"],
+      ticks: ["u32", "done so far; a round is SWEEP_PARTS of them"],
+      part: ["u32", "records to be looked at at each tick of this round"],
+      padding: "u32",
       jiffies: ["u64", "jiffies64 at the last tick"],
       time: ["u64", "CLOCK_MONOTONIC in ns at the last tick"],
     },
@@ -450,20 +447,19 @@ export const maps: Readonly<Record<string, MapSpec>> = {
     flags: ["mmapable"],
   },
   nodes: { doc: "Other nodes by number.", type: "array", key: "u32", value: "node", entries: 16_384 },
-  flow_shard: {
-    doc: "One shard of the flow table (template of the inner maps).",
+  flows: {
+    doc: "The flow table. Records are made and deleted by the programs alone.",
     type: "hash",
     key: "flow_key",
     value: "flow",
-    entries: 2_048,
+    entries: 131_072,
   },
-  flows: {
-    doc: "The flow table. Shard by a hash of the key; written by the programs alone.",
-    type: "array-of-maps",
-    key: "u32",
-    value: "u32",
-    entries: 64,
-    inner: "flow_shard",
+  flow_keys: {
+    doc: "The key of each record once, in the order in which the ageing timer comes by. As many entries as `flows`.",
+    type: "queue",
+    key: "none",
+    value: "flow_key",
+    entries: 131_072,
   },
   fragments: {
     doc: "Datagrams in fragments; not flows, so it may evict.",

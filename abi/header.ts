@@ -8,7 +8,7 @@ const kernelTypes: Readonly<Record<MapSpec["type"], string>> = {
   "lru-hash": "BPF_MAP_TYPE_LRU_HASH",
   "lpm-trie": "BPF_MAP_TYPE_LPM_TRIE",
   ringbuf: "BPF_MAP_TYPE_RINGBUF",
-  "array-of-maps": "BPF_MAP_TYPE_ARRAY_OF_MAPS",
+  queue: "BPF_MAP_TYPE_QUEUE",
 }
 const kernelFlags = { mmapable: "BPF_F_MMAPABLE", "no-prealloc": "BPF_F_NO_PREALLOC" } as const
 const cTypes: Readonly<Record<Field["element"], string>> = {
@@ -43,9 +43,7 @@ export function header(): string {
       "",
     ]),
     ...layouts.flatMap(struct),
-    ...Object.entries(maps)
-      .filter(([name]) => !Object.values(maps).some((spec) => spec.inner === name))
-      .flatMap(([name, spec]) => map(name, spec)),
+    ...Object.entries(maps).flatMap(([name, spec]) => map(name, spec)),
   ].join("\n")
 }
 
@@ -93,20 +91,16 @@ function typed(type: string): string {
 }
 
 function map(name: string, spec: MapSpec): string[] {
-  return [`/* ${spec.doc} */`, ...definition(spec, ""), `} ${name} SEC(".maps");`, ""]
-}
-
-function definition(spec: MapSpec, indent: string): string[] {
-  const inner = spec.inner === undefined ? undefined : maps[spec.inner]
   const bits = (spec.flags ?? []).map((flag) => kernelFlags[flag])
-  const line = (text: string) => `${indent}\t${text};`
   return [
-    `${indent}struct {`,
-    line(`__uint(type, ${kernelTypes[spec.type]})`),
-    ...(spec.type === "ringbuf" ? [] : [line(`__type(key, ${typed(spec.key)})`)]),
-    ...(spec.type === "ringbuf" || inner ? [] : [line(`__type(value, ${typed(spec.value)})`)]),
-    line(`__uint(max_entries, ${spec.entries})`),
-    ...(bits.length === 0 ? [] : [line(`__uint(map_flags, ${bits.join(" | ")})`)]),
-    ...(inner ? [`${indent}\t__array(values,`, ...definition(inner, `${indent}\t\t`), `${indent}\t\t});`] : []),
+    `/* ${spec.doc} */`,
+    "struct {",
+    `\t__uint(type, ${kernelTypes[spec.type]});`,
+    ...(spec.key === "none" ? [] : [`\t__type(key, ${typed(spec.key)});`]),
+    ...(spec.type === "ringbuf" ? [] : [`\t__type(value, ${typed(spec.value)});`]),
+    `\t__uint(max_entries, ${spec.entries});`,
+    ...(bits.length === 0 ? [] : [`\t__uint(map_flags, ${bits.join(" | ")});`]),
+    `} ${name} SEC(".maps");`,
+    "",
   ]
 }

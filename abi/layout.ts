@@ -69,7 +69,7 @@ export function sizeOf(type: string): number {
 /** Eight hexadecimal digits over everything that decides how a map's bytes are read. */
 export function mapHash(name: string, spec: MapSpec): string {
   const shape = (type: string) => layouts.find((layout) => layout.name === type)?.fields ?? type
-  return hash([name, spec.type, spec.flags ?? [], shape(spec.key), shape(spec.value), spec.inner ?? ""])
+  return hash([name, spec.type, spec.flags ?? [], shape(spec.key), shape(spec.value)])
 }
 
 /** The same over all maps, constants, flags and enums: programs and agent of one hash understand each other. */

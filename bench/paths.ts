@@ -14,6 +14,7 @@ import { clusterOf, endpointOf, nodeOf, peerEndpoints, policiesOf } from "./rule
 
 export const root = join(import.meta.dirname, "..")
 export const yardstick = join(root, "build/bench/yardstick.bpf.o")
+export const ageingPrograms = join(root, "build/bench/ageing.bpf.o")
 const MTU = 1_500
 const BIG = 196_608
 
@@ -56,6 +57,8 @@ export interface HeddleOptions {
 /** A path through the real node network and eBPF plane, and what was made for it. */
 export interface HeddlePath extends Path {
   readonly planes: readonly EbpfPlane[]
+  /** Where each plane's tables are pinned. */
+  readonly pins: readonly string[]
   /** Interfaces of the pods at the first node. */
   readonly ifindex: { readonly client: number; readonly server: number }
   readonly close: () => void
@@ -78,6 +81,7 @@ export async function heddlePath(ground: Ground, name: string, options: HeddleOp
   wire(ground, name, remote ? ["a", "b"] : ["a"])
   for (const pod of pods) preparePod(ground, at(pod.name))
   const planes: EbpfPlane[] = []
+  const pins: string[] = []
   const closing: (() => void)[] = []
   const ifindex = { client: 0, server: 0 }
   for (const node of remote ? nodes : nodes.slice(0, 1)) {
@@ -96,8 +100,10 @@ export async function heddlePath(ground: Ground, name: string, options: HeddleOp
       },
     })
     const entrances = await network.setup(cluster)
+    const pinDirectory = ground.bpffs(at(`bpf-${node.name}`))
+    pins.push(pinDirectory)
     plane = EbpfPlane.open({
-      ...{ pinDirectory: ground.bpffs(at(`bpf-${node.name}`)), routing, overlayPort: 4789, entrances },
+      ...{ pinDirectory, routing, overlayPort: 4789, entrances },
       ...{ object: options.object, halfOpenLimit: options.halfOpenLimit },
       namespace: openNamespace(path),
     })
@@ -123,7 +129,7 @@ export async function heddlePath(ground: Ground, name: string, options: HeddleOp
     client: ground.path(at("client")),
     server: ground.path(at("server")),
     address: { 4: serving[0] ?? "", 6: serving[1] ?? "" },
-    ...{ planes, ifindex },
+    ...{ planes, pins, ifindex },
     close: () => {
       for (const one of closing) one()
     },

@@ -3,8 +3,7 @@
  * counters, a redirect) in the same rounds. `node bench/program.ts [--rounds N] [--quick]`, as root.
  */
 import { execFileSync } from "node:child_process"
-import { constants } from "../src/kernel/abi.generated.ts"
-import { BpfMap } from "../src/kernel/bpf/map.ts"
+import { layout } from "../src/kernel/abi.generated.ts"
 import { type LoadedObject, loadObject } from "../src/kernel/bpf/object.ts"
 import type { Program } from "../src/kernel/bpf/program.ts"
 import { RingReader } from "../src/kernel/bpf/ring.ts"
@@ -12,8 +11,8 @@ import { inNamespace } from "../src/kernel/namespace.ts"
 import { parseAddress } from "../src/net/address.ts"
 import { EtherType, ethernet, ip, TcpFlag, tcp } from "../src/net/packet.ts"
 import { Ground } from "./ground.ts"
-import { flag, least, median, option, shuffled, writeResults } from "./measure.ts"
-import { type HeddlePath, heddlePath, root, yardstick } from "./paths.ts"
+import { flag, least, median, option, quantile, shuffled, writeResults } from "./measure.ts"
+import { ageingPrograms, type HeddlePath, heddlePath, root, yardstick } from "./paths.ts"
 
 const FLOWS = 65_536
 /** New flows in one test run: fewer than would fill the table or the ring of events. */
@@ -79,18 +78,28 @@ class Caller {
   }
 }
 
+const ageingObjects = new Map<string, LoadedObject>()
+
+/** A program upon the tables of that path's plane. */
+function ageing(path: HeddlePath, name: "forget" | "tick"): Program {
+  const known = ageingObjects.get(path.name)
+  const object = known ?? loadObject({ file: ageingPrograms, layout, pinDirectory: wanted(path.pins[0], "the pins") })
+  ageingObjects.set(path.name, object)
+  return wanted(object.programs.get(name), `the program ${name}`)
+}
+
+/** Fills the flow table, then does the ticks of one round of ageing by hand: ns of each. */
+function ticksOfAgeing(caller: Caller, path: HeddlePath): number[] {
+  emptyTable(path)
+  const program = wanted(path.planes[0], "the plane").program("from_pod")
+  for (const family of [4, 6] as const) caller.run(program, path, segment(family, TcpFlag.ack), FLOWS, -1)
+  const tick = ageing(path, "tick")
+  return Array.from({ length: 64 }, () => tick.testRun({ packet: new Uint8Array(64) }).nanoseconds)
+}
+
 /** Takes all records out, so that the next packet of each flow is its first. */
 function emptyTable(path: HeddlePath): void {
-  const outer = wanted(path.planes[0], "the plane").map("flows")
-  for (let shard = 0; shard < constants.FLOW_SHARDS; shard++) {
-    const id = wanted(outer.lookup(word(shard)), `shard ${shard}`)
-    const map = BpfMap.openById(new DataView(id.buffer, id.byteOffset).getUint32(0, true))
-    const keys = [...map.entries()].map(([key]) => key.slice())
-    const joined = new Uint8Array(keys.length * map.keySize)
-    for (const [i, key] of keys.entries()) joined.set(key, i * map.keySize)
-    map.deleteBatch(joined, keys.length)
-    map.close()
-  }
+  ageing(path, "forget").testRun({ packet: new Uint8Array(64) })
 }
 
 function emptyYardstick(caller: Caller): void {
@@ -199,12 +208,18 @@ async function main(): Promise<Record<string, unknown>> {
       ofYardstick: (least(own) - least(empty)) / (least(yard) - least(empty)),
     }
   })
+  const ticks = ticksOfAgeing(callers.cold, some)
   for (const ring of rings.values()) ring.close()
   for (const row of rows)
     console.log(
       `${row.name.padEnd(34)} ${row.least.toFixed(0).padStart(6)} / ${row.median.toFixed(0).padStart(6)} ns ${row.ofYardstick.toFixed(2).padStart(6)}×`,
     )
-  return { rounds, repeat, events, rows }
+  const records = wanted(some.planes[0], "the plane").sweep().flows
+  const tick = { records, parts: ticks.length, median: median(ticks), greatest: quantile(ticks, 1) }
+  console.log(
+    `one tick of ageing, ${records} records: ${(tick.median / 1e3).toFixed(0)} µs, at most ${(tick.greatest / 1e3).toFixed(0)} µs`,
+  )
+  return { rounds, repeat, events, rows, tick }
 }
 
 try {

@@ -69,18 +69,6 @@ static __always_inline void make_key(const struct packet *p, struct flow_key *ke
 	*source_high = high;
 }
 
-static __always_inline void *shard_of(const struct flow_key *key)
-{
-	const __u64 *word = (const void *)key;
-	__u64 mix = word[1] ^ word[3] ^ (word[0] + word[2]) ^ word[4] * 0x9e3779b97f4a7c15ull;
-	__u32 shard;
-
-	mix *= 0x9e3779b97f4a7c15ull;
-	shard = mix >> 58;
-	_Static_assert(FLOW_SHARDS == 64, "a shard's number has six bits");
-	return bpf_map_lookup_elem(&flows, &shard);
-}
-
 static __always_inline bool is_past(__u32 expires, __u32 now)
 {
 	return (__s32)(now - expires) > 0;
@@ -248,6 +236,18 @@ static __always_inline void touch(struct __sk_buff *skb, struct context *c, stru
 	__sync_fetch_and_add(&flow->bytes[forward ? 0 : 1], skb->len - ETH_HLEN);
 }
 
+/* Puts the key of a new record where the ageing timer comes by; false: there is no room, which a whole table cannot lack. */
+static __always_inline bool let_age(const struct flow_key *key)
+{
+	__u32 zero = 0;
+	struct sweep *state = bpf_map_lookup_elem(&sweep, &zero);
+
+	if (!state || bpf_map_push_elem(&flow_keys, key, BPF_ANY))
+		return false;
+	__sync_fetch_and_add(&state->records, 1);
+	return true;
+}
+
 /* Makes the record of a judged flow whose first packet this is, in place of a stale one if there is one. */
 static __noinline int make_record(struct __sk_buff *skb, struct context *c, const struct end *source, const struct end *destination,
 				  bool reversed)
@@ -257,14 +257,13 @@ static __noinline int make_record(struct __sk_buff *skb, struct context *c, cons
 	const struct packet *p = &c->packet;
 	__u32 number = source->endpoint ? source->endpoint : destination->endpoint;
 	__u32 *count = bpf_map_lookup_elem(&half_open, &number);
-	void *shard = shard_of(&c->key);
 	struct flow flow, *stale;
 	__u32 segments = skb->gso_segs;
 	int error;
 
-	if (!shard || !count)
+	if (!count)
 		return REASON_INTERNAL;
-	stale = bpf_map_lookup_elem(shard, &c->key);
+	stale = bpf_map_lookup_elem(&flows, &c->key);
 	/*
 	 * Every new flow is half open first: without a limit a flood of anything would fill the table. One that is refused
 	 * leaves the stale one in the count.
@@ -294,11 +293,19 @@ static __noinline int make_record(struct __sk_buff *skb, struct context *c, cons
 	flow.expires = c->now + lifetime(word, p->protocol, flow.flags);
 	flow.packets[reversed] = segments ? segments : 1;
 	flow.bytes[reversed] = skb->len - ETH_HLEN;
-	error = bpf_map_update_elem(shard, &c->key, &flow, stale ? BPF_ANY : BPF_NOEXIST);
+	error = bpf_map_update_elem(&flows, &c->key, &flow, stale ? BPF_EXIST : BPF_NOEXIST);
+	if (error == -2) { /* ENOENT: the stale one has aged out meanwhile */
+		stale = NULL;
+		error = bpf_map_update_elem(&flows, &c->key, &flow, BPF_NOEXIST);
+	}
 	if (error == -17) /* EEXIST: another CPU made it from another packet of the flow */
 		return REASON_NONE;
 	if (error)
 		return REASON_FLOW_TABLE_FULL;
+	if (!stale && !let_age(&c->key)) {
+		bpf_map_delete_elem(&flows, &c->key);
+		return REASON_FLOW_TABLE_FULL;
+	}
 	__sync_fetch_and_add(count, 1);
 	tell_flow(&c->key, &flow, EVENT_KIND_FLOW_START, hook, skb->ifindex, p->tcp_flags);
 	return REASON_NONE;

@@ -81,13 +81,11 @@ static __noinline int follow_error(struct __sk_buff *skb, struct context *c)
 {
 	struct end source;
 	struct flow *flow;
-	void *shard;
 	int reason;
 
 	if (!quoted_key(skb, c))
 		return 1;
-	shard = shard_of(&c->key);
-	flow = shard ? bpf_map_lookup_elem(shard, &c->key) : NULL;
+	flow = bpf_map_lookup_elem(&flows, &c->key);
 	if (!flow || is_past(flow->expires, c->now))
 		return 1;
 	resolve_end(c->packet.source, c->packet.family, side_of(c), c->word, &source);

@@ -131,7 +131,6 @@ static __always_inline bool begins_anew(const struct packet *p, const struct flo
 static __always_inline int forward_packet(struct __sk_buff *skb, struct context *c, __u32 hook)
 {
 	struct flow *flow;
-	void *shard;
 	bool forward;
 	int reason, action;
 
@@ -146,10 +145,7 @@ static __always_inline int forward_packet(struct __sk_buff *skb, struct context 
 			return action;
 	}
 	make_key(&c->packet, &c->key, &c->source_high);
-	shard = shard_of(&c->key);
-	if (!shard)
-		return -REASON_INTERNAL;
-	flow = bpf_map_lookup_elem(shard, &c->key);
+	flow = bpf_map_lookup_elem(&flows, &c->key);
 	if (!flow || is_past(flow->expires, c->now))
 		return judge_packet(skb, c);
 
@@ -336,7 +332,7 @@ int sweep_start(struct __sk_buff *skb)
 	state->jiffies = bpf_jiffies64();
 	state->time = bpf_ktime_get_ns();
 	bpf_timer_init(&state->timer, &sweep, 1 /* CLOCK_MONOTONIC */);
-	if (bpf_timer_set_callback(&state->timer, sweep_shard))
+	if (bpf_timer_set_callback(&state->timer, sweep_part))
 		return 2;
 	return bpf_timer_start(&state->timer, SWEEP_INTERVAL_NS, 0) ? 3 : 0;
 }

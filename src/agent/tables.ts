@@ -37,7 +37,7 @@ const codecs: Readonly<Partial<Record<Name, { readonly key?: abi.Codec<object>; 
     rows: { value: abi.row },
     intervals: { value: abi.interval },
     nodes: { value: abi.node },
-    flow_shard: { key: abi.flowKey, value: abi.flow },
+    flows: { key: abi.flowKey, value: abi.flow },
     fragments: { key: abi.fragmentKey, value: abi.fragmentValue },
     sweep: { value: abi.sweep },
     drop_limits: { value: abi.dropLimit },
@@ -59,6 +59,7 @@ const descriptions: Readonly<Partial<Record<Name, string>>> = {
   intervals: "intervals of the rows, both sides",
   nodes: "outer address or next hop of other nodes",
   flows: "one record per connection",
+  flow_keys: "flow records in the order of their ageing",
   fragments: "datagrams in fragments",
   events: "ring buffer of events",
   drops: "drops by reason",
@@ -127,10 +128,10 @@ export class Tables {
     return (flags & abi.LiveFlag.pickUp) === 0 || ticks <= 0 ? 0 : ticks / (timeouts[abi.Timeout.second] || 1)
   }
 
-  /** Flow records counted in the last whole round of ageing. */
+  /** Flow records, as the programs count them. */
   get flowsLive(): bigint {
     const value = this.#maps.get("sweep")?.lookup(index(0))
-    return value === undefined ? 0n : abi.sweep.decode(value).live
+    return value === undefined ? 0n : BigInt(abi.sweep.decode(value).records)
   }
 
   /** Drops by reason, those that happened. */
@@ -160,23 +161,14 @@ export class Tables {
   list(used: Readonly<Record<string, number>> = {}): TableInfo[] {
     return [...this.#maps].map(([name, map]) => {
       const count = used[name] ?? this.#count(name, map)
-      const inner = name === "flows" ? this.#shards() : []
-      try {
-        const innerBytes = inner.reduce((sum, shard) => sum + memoryOf(shard), 0n)
-        return {
-          name,
-          type: abi.maps[name].type,
-          used: BigInt(count ?? 0),
-          usedKnown: count !== undefined,
-          max:
-            inner.length > 0
-              ? inner.reduce((sum, shard) => sum + BigInt(shard.maxEntries), 0n)
-              : BigInt(map.maxEntries),
-          bytes: memoryOf(map) + innerBytes,
-          description: descriptions[name] ?? "",
-        }
-      } finally {
-        for (const shard of inner) shard.close()
+      return {
+        name,
+        type: abi.maps[name].type,
+        used: BigInt(count ?? 0),
+        usedKnown: count !== undefined,
+        max: BigInt(map.maxEntries),
+        bytes: memoryOf(map),
+        description: descriptions[name] ?? "",
       }
     })
   }
@@ -192,32 +184,23 @@ export class Tables {
         `one of: ${[...this.#maps.keys()].join(", ")}`,
       )
     }
-    if (map.type === MapType.ringbuf) {
-      throw new Failure(
-        "failed",
-        `Cannot read map ${name}`,
-        "reading a ring buffer would take its events away",
-        "heddle observe",
-      )
+    const { type } = abi.maps[name as Name]
+    if (type === "ringbuf" || type === "queue") {
+      const [what, instead] =
+        type === "queue" ? ["its keys", "heddle map show flows"] : ["its events", "heddle observe"]
+      throw new Failure("failed", `Cannot read map ${name}`, `reading it would take ${what} away`, instead)
     }
-    const shards = name === "flows" ? this.#shards() : []
     const found: { key: string; value: string }[] = []
-    try {
-      for (const each of shards.length > 0 ? shards : [map]) {
-        for (const [key, value] of each.entries()) {
-          if (isArray(each) && value.every((byte) => byte === 0)) continue
-          if (found.length === limit) return { entries: found, truncated: true }
-          found.push(entryText(shards.length > 0 ? "flow_shard" : (name as Name), key, value))
-        }
-      }
-    } finally {
-      for (const shard of shards) shard.close()
+    for (const [key, value] of map.entries()) {
+      if (isArray(map) && value.every((byte) => byte === 0)) continue
+      if (found.length === limit) return { entries: found, truncated: true }
+      found.push(entryText(name as Name, key, value))
     }
     return { entries: found, truncated: false }
   }
 
   #count(name: Name, map: BpfMap): number | undefined {
-    if (name === "flows") return Number(this.flowsLive)
+    if (name === "flows" || name === "flow_keys") return Number(this.flowsLive)
     if (map.type === MapType.hash || map.type === MapType.lpmTrie || map.type === MapType.lruHash) {
       let count = 0
       for (const _ of map.entries()) count++
@@ -227,19 +210,6 @@ export class Tables {
     let count = 0
     for (const [, value] of map.entries()) if (value.some((byte) => byte !== 0)) count++
     return count
-  }
-
-  /** The inner maps of the flow table; to be closed. */
-  #shards(): BpfMap[] {
-    const outer = this.#maps.get("flows")
-    if (outer === undefined) return []
-    const shards: BpfMap[] = []
-    for (let i = 0; i < outer.maxEntries; i++) {
-      const id = outer.lookup(index(i))
-      if (id !== undefined)
-        shards.push(BpfMap.openById(new DataView(id.buffer, id.byteOffset).getUint32(0, true), "flow_shard"))
-    }
-    return shards
   }
 }
 

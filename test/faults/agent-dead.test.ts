@@ -54,7 +54,6 @@ function flows(node: string): number {
   try {
     return [...table.records()].length
   } finally {
-    table.close()
     map.close()
   }
 }

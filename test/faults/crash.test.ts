@@ -226,7 +226,6 @@ function remains(): Record<string, unknown> {
         .sort(),
     }
   } finally {
-    flows.close()
     for (const one of maps.values()) one.close()
     netlink.close()
     namespace.close()

@@ -93,7 +93,7 @@ describe.each([
 })
 
 test("a full record table: what finds no room is dropped and counted, what has a record goes on", async () => {
-  await up({ entries: { flow_shard: 64 }, halfOpenLimit: 1_000_000 })
+  await up({ entries: { flows: 4_096 }, halfOpenLimit: 1_000_000 })
   const quiet = openSocket({ namespace: node.pod("target").namespace, family: 4, type: "dgram" })
   try {
     quiet.bind(node.pod("target").address, 53)

@@ -16,7 +16,7 @@ beforeAll(async () => {
   node = new TestNode({
     timeouts: { tcpSyn: 1, tcpEstablished: 600, tcpClosing: 1, udp: 1, udpReplied: 600 },
     halfOpenLimit: 20,
-    entries: { flow_shard: 64 },
+    entries: { flows: 4_096 },
   })
   await node.enforce(open)
 })
@@ -62,7 +62,7 @@ test("records end by their state: no answer, both FIN, RST; the established stay
   expect(ended.map((each) => each.sourcePort).sort()).toEqual([2, 3, 4, 5])
   expect(ended.find((each) => each.sourcePort === 2)).toMatchObject({ packets: [3n, 2n], protocol: 6 })
   // A record that is past its time is none, even before the timer has come by.
-  expect(node.plane.sweep().rounds).toBeGreaterThan(0)
+  expect(node.plane.sweep().ticks).toBeGreaterThan(0)
 })
 
 test("a port is used again after its connection has ended", () => {
@@ -90,7 +90,7 @@ test("half-open flows are limited by endpoint, and an answer makes room", async 
   expect(node.send("default/c", segment("10.0.1.3", "10.0.1.2", [202, 80], syn))).toBe(Action.redirect)
 })
 
-test("a full shard drops new flows and keeps the old", async () => {
+test("a full table drops new flows and keeps the old", async () => {
   let full = 0
   for (let i = 0; i < 6_000 && full === 0; i++) {
     const port = 1_000 + i
@@ -99,6 +99,9 @@ test("a full shard drops new flows and keeps the old", async () => {
     node.send("default/b", segment("10.0.1.2", "10.0.1.1", [81, port], ack))
   }
   expect(full).toBeGreaterThan(0)
+  expect([...node.plane.flows()].length).toBe(4_096)
+  // Each record once, those too that took the place of an ended one.
+  expect(node.plane.sweep().flows).toBe(4_096)
   expect(node.plane.drops().get("flow-table-full")?.packets).toBeGreaterThan(0n)
   expect(node.send("default/a", segment("10.0.1.1", "10.0.1.2", [1_000, 81], ack))).toBe(Action.redirect)
 })
@@ -119,6 +122,8 @@ test("an endpoint that goes takes its flows with it, before its address is anoth
 })
 
 test("an answer in a connection from before is let through for a while after the table was lost", async () => {
+  // The full table of before has ended with its pod.
+  for (let i = 0; i < 200 && node.plane.sweep().flows > 100; i++) await sleep(100)
   const jail = cluster(pods(specs), [policy("b", app("b"), { egress: [] })])
   await node.enforce(jail)
   const answer = segment("10.0.1.2", "10.0.1.3", [80, 7_000], ack)

@@ -59,11 +59,11 @@ try {
   findings["results"] = results
   findings["flows"] = [...node.plane.flows()].length
   findings["drops"] = node.events().flatMap((each) => (each.reason === 0 ? [] : [reasonNames[each.reason]]))
-  const before = node.plane.sweep().rounds
+  const before = node.plane.sweep().ticks
   for (let i = 0; i < 150 && [...node.plane.flows()].length > 0; i++) await sleep(100)
   findings["flowsLater"] = [...node.plane.flows()].length
   findings["ended"] = node.events().filter((each) => each.kind === EventKind.flowEnd).length
-  findings["rounds"] = node.plane.sweep().rounds - before
+  findings["ticks"] = node.plane.sweep().ticks - before
   const { rows } = (await node.plane.read()).compiled
   findings["rows"] = rows.length
 } finally {

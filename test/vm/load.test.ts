@@ -33,5 +33,5 @@ test("packets are judged there as on a newer kernel", () => {
 test("the timer ages records there, and tells their end", () => {
   expect(findings["flowsLater"]).toBe(0)
   expect(findings["ended"]).toBe(6)
-  expect(findings["rounds"]).toBeGreaterThan(0)
+  expect(findings["ticks"]).toBeGreaterThan(0)
 })

@@ -35,15 +35,15 @@ export function readLost(map: BpfMap): Map<string, bigint> {
   return found
 }
 
-/** The ageing timer: the moment of its last tick, whole rounds over all shards, and flows that the last one counted. */
+/** The ageing timer: the moment of its last tick, how many there were, and how many records there are. */
 export interface SweepState extends Moment {
-  readonly rounds: number
+  readonly ticks: number
   readonly flows: number
 }
 
 export function readSweep(map: BpfMap): SweepState {
   const bytes = map.lookup(keyOf(0))
   if (!bytes) throw new Error("Cannot read the ageing timer: its map has no entry; load the object again")
-  const { jiffies, time, rounds, live } = sweep.decode(bytes)
-  return { jiffies, time, rounds, flows: Number(live) }
+  const { jiffies, time, ticks, records } = sweep.decode(bytes)
+  return { jiffies, time, ticks, flows: records }
 }

@@ -1,6 +1,7 @@
 import { channel } from "node:diagnostics_channel"
 import { existsSync, readdirSync, unlinkSync } from "node:fs"
 import { dirname, join } from "node:path"
+import { changesBetween } from "../../compile/versions.ts"
 import { LiveFlag, layout } from "../../kernel/abi.generated.ts"
 import { hasTcx } from "../../kernel/bpf/attach.ts"
 import type { BpfMap } from "../../kernel/bpf/map.ts"
@@ -8,17 +9,18 @@ import { type LoadedObject, loadObject } from "../../kernel/bpf/object.ts"
 import type { Program } from "../../kernel/bpf/program.ts"
 import { rcuGrace } from "../../kernel/grace.ts"
 import type { NamespaceHandle } from "../../kernel/namespace.ts"
-import type { Capabilities, Change, Forwarding, Need, NodeState, Plane, PlaneReading } from "../plane.ts"
-import { AddressTables, readAddresses, readPrefixes } from "./addresses.ts"
+import type { Capabilities, Change, Forwarding, NodeState, Plane, PlaneReading } from "../plane.ts"
+import { type AddressPlan, AddressTables, readAddresses, readPrefixes } from "./addresses.ts"
 import { Attacher, type Entrances, isLinkPin } from "./attach.ts"
-import { checkBudget, needsOf } from "./budget.ts"
+import { Budget, checkBudget } from "./budget.ts"
 import { type DropCount, readDrops, readLost, readSweep, type SweepState } from "./counters.ts"
-import { EndpointTables } from "./endpoints.ts"
+import { EndpointTables, readPorts } from "./endpoints.ts"
 import { type FlowRecord, FlowTable } from "./flows.ts"
 import { type NamesOfNumbers, readState } from "./reading.ts"
 import { SideShadow } from "./sides.ts"
 import { other, Tables } from "./tables.ts"
 import { defaultTimeouts, type Timeouts, ticksBetween, ticksOf, ticksPerSecond } from "./ticks.ts"
+import { Turn } from "./turn.ts"
 
 export interface EbpfPlaneOptions {
   /** Directory on a bpffs of this node's own, for the pins. */
@@ -64,12 +66,14 @@ export class EbpfPlane implements Plane {
   readonly #endpoints: EndpointTables
   readonly #flows: FlowTable
   readonly #attacher: Attacher
+  readonly #budget: Budget
   /** Settles when nobody reads the side that is not live. */
   #grace: Promise<void>
   #applied: NodeState | undefined
   /** Programs of another layout are in force; they stay so until a first state stands in these tables. */
   #replaces: boolean
-  #names: NamesOfNumbers | undefined
+  /** The state that flipped last: what the kernel's numbers mean. */
+  #live: NodeState | undefined
 
   private constructor(options: EbpfPlaneOptions, object: LoadedObject, fresh: boolean) {
     this.#options = options
@@ -88,6 +92,7 @@ export class EbpfPlane implements Plane {
       nodes: map("nodes"),
     })
     this.#flows = new FlowTable(map("flows"))
+    this.#budget = new Budget(options.entries ?? {})
     const pinDirectory = hasTcx() ? options.pinDirectory : undefined
     this.#attacher = new Attacher({ program: (name) => this.program(name), pinDirectory, namespace: options.namespace })
     this.#replaces = this.#tables.generation === 0 && this.#stalePins().some((file) => !isLinkPin(file))
@@ -110,12 +115,7 @@ export class EbpfPlane implements Plane {
         overlay_port: word(options.overlayPort),
         overlay_family: word(options.overlayFamily ?? 4),
       },
-      entries: withoutShards(options.entries ?? {}),
-      inner: {
-        outer: "flows",
-        count: 64,
-        ...(options.entries?.["flow_shard"] === undefined ? {} : { entries: options.entries["flow_shard"] }),
-      },
+      entries: entriesOf(options),
     })
     try {
       const plane = new EbpfPlane(options, object, fresh)
@@ -183,61 +183,55 @@ export class EbpfPlane implements Plane {
     this.#removeStalePins()
   }
 
-  /** Need and budget of every table for `next`, as `apply` checks them. */
-  needs(next: NodeState): Need[] {
-    return this.#needs(next, undefined)
-  }
-
-  #needs(next: NodeState, previous: NodeState | undefined): Need[] {
-    const leaving = this.#addresses.leaving(next, previous)
-    const counts = { addresses: leaving.addresses.length, prefixes: leaving.prefixes.length }
-    return needsOf(next, counts, this.#options.entries ?? {})
-  }
-
   async apply(next: NodeState, change: Change | null): Promise<number> {
     // Only what this instance applied itself is known to be there.
     const previous = change !== null && change.previous === this.#applied ? change.previous : undefined
+    const turn = new Turn()
     if (this.#applied === undefined || change === null) {
-      this.#addresses.reload()
+      await this.#addresses.reload(turn)
       this.#endpoints.reload()
     }
     if (previous === undefined) for (const side of this.#sides) side.distrust()
-    checkBudget(this.#needs(next, previous))
+    const plan = (previous && this.#addresses.plan(next, previous)) ?? (await this.#addresses.planAll(next, turn))
+    checkBudget(this.#budget.needs(next, plan.leaving))
     await this.#grace
+    return this.#write(next, previous, plan, change === null)
+  }
+
+  async #write(next: NodeState, previous: NodeState | undefined, plan: AddressPlan, repair: boolean): Promise<number> {
     const side = other(this.#tables.liveSide)
     const { compiled } = next
+    const ports = this.#endpoints.plan(next, previous)
     this.#applied = undefined
     this.#sides[side].write(compiled)
     this.#tables.setSlots(side, { outside: compiled.outsideSlot, node: compiled.nodeSocketSlot })
-    this.#endpoints.prepare(next)
-    if (!this.#replaces) this.#attach(next, change === null)
-    const leftovers = this.#addresses.leaving(next, previous)
-    this.#addresses.prepare(next, side, leftovers, previous)
+    this.#endpoints.prepare(next, ports)
+    if (!this.#replaces) await this.#attach(next, previous, repair)
+    this.#addresses.prepare(next, side, plan)
     const generation = nextGeneration(this.#tables.generation)
     this.#tables.generation = generation
-    moments.publish({ what: "flipped", generation })
-    this.#names = namesOf(next)
+    this.#live = next
     if (this.#replaces) {
       // Connections of before have no record here: for a while their middles may tell what they are.
       this.allowPickUp(PICK_UP_SECONDS)
-      this.#attach(next, true)
+      await this.#attach(next, undefined, true)
       this.#replaces = false
       this.#removeStalePins()
     }
     this.#grace = this.#waitForReaders()
-    if (leftovers.addresses.length + leftovers.prefixes.length > 0) {
+    if (plan.leaving.addresses.length + plan.leaving.prefixes.length > 0) {
       // Packets that are being judged by the generation before still look for these. Once they are gone, their slots must
       // not get another meaning before those who found them have ended too.
       await this.#grace
-      this.#addresses.finish(next, leftovers)
+      this.#addresses.finish(next, plan)
       this.#grace = this.#waitForReaders()
     } else {
-      this.#addresses.finish(next, leftovers)
+      this.#addresses.finish(next, plan)
     }
     // In this order: whoever takes over after a crash in between still finds whose flows have to end.
-    const gone = this.#endpoints.gone(next)
-    await this.#flows.endFlowsOf(gone, this.sweep().jiffies)
-    this.#endpoints.finish(next, gone)
+    const gone = this.#endpoints.gone(ports)
+    await this.endFlowsOf(gone)
+    this.#endpoints.finish(next, ports, gone)
     this.#applied = next
     return generation
   }
@@ -249,8 +243,16 @@ export class EbpfPlane implements Plane {
     return wait
   }
 
-  #attach({ forwarding }: NodeState, repair: boolean): void {
-    this.#attacher.ensurePods(new Set([...forwarding.ports.values()].map((port) => port.ifindex)), repair)
+  /** Attaches to pods that are new since `previous`; without it to all that this process has not attached to. */
+  async #attach({ forwarding }: NodeState, previous: NodeState | undefined, repair: boolean): Promise<void> {
+    const { ports } = forwarding
+    const touched = repair ? undefined : previous && changesBetween(previous.forwarding.ports, ports)
+    const interfaces = new Set<number>()
+    for (const name of touched ?? ports.keys()) {
+      const port = ports.get(name)
+      if (port !== undefined) interfaces.add(port.ifindex)
+    }
+    await this.#attacher.ensurePods(interfaces, repair)
     if (repair) this.#attacher.attachEntrances(this.#options.entrances, true)
   }
 
@@ -259,23 +261,18 @@ export class EbpfPlane implements Plane {
    * their interfaces, and nodes by their numbers, so that a compiler can go on with the same numbers.
    */
   async read(forwarding?: Forwarding): Promise<PlaneReading> {
-    this.#endpoints.reload()
     const held = {
       addresses: readAddresses(this.map("addrs")),
       prefixes: readPrefixes(this.map("prefixes")),
-      ports: this.#endpoints.ports,
+      ports: readPorts(this.map("endpoints")),
     }
-    return readState(
-      this.#tables,
-      held,
-      this.#names ?? (forwarding ? namesByInterface(forwarding, held.ports) : nobody),
-    )
+    const names = this.#live ? namesOf(this.#live) : forwarding ? namesByInterface(forwarding, held.ports) : nobody
+    return readState(this.#tables, held, names)
   }
 
   /** Detaches everything and removes the pins; the kernel frees the rest when this instance closes. */
   async remove(): Promise<void> {
-    this.#endpoints.reload()
-    const pods = [...this.#endpoints.ports.values()].map((port) => port.ifindex)
+    const pods = [...readPorts(this.map("endpoints")).values()].map((port) => port.ifindex)
     this.#attacher.detach(this.#options.entrances, pods)
     for (const file of this.#pins()) unlinkSync(join(this.#options.pinDirectory, file))
     this.#applied = undefined
@@ -289,7 +286,7 @@ export class EbpfPlane implements Plane {
 
   /** Ends the flows of the pods behind these interfaces, before their addresses are given to others. */
   async endFlowsOf(interfaces: ReadonlySet<number>): Promise<number> {
-    return this.#flows.endFlowsOf(interfaces, this.sweep().jiffies)
+    return interfaces.size === 0 ? 0 : this.#flows.endFlowsOf(interfaces, this.sweep().jiffies)
   }
 
   drops(): Map<string, DropCount> {
@@ -317,7 +314,6 @@ export class EbpfPlane implements Plane {
 
   /** Lets go of all descriptors; what is pinned and attached goes on. */
   close(): void {
-    this.#flows.close()
     this.#object.close()
   }
 
@@ -413,8 +409,9 @@ function nextGeneration(generation: number): number {
   return next === 0 ? 2 : next
 }
 
-function withoutShards(entries: Readonly<Record<string, number>>): Record<string, number> {
-  return Object.fromEntries(Object.entries(entries).filter(([name]) => name !== "flow_shard"))
+/** Each record's key has its place in the queue of ageing. */
+function entriesOf({ entries = {} }: EbpfPlaneOptions): Readonly<Record<string, number>> {
+  return entries["flows"] === undefined ? entries : { ...entries, flow_keys: entries["flows"] }
 }
 
 /** The file that HEDDLE_BPF_OBJECT names, else `build/heddle.bpf.o` of the package that holds this file. */
