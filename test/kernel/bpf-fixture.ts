@@ -212,9 +212,10 @@ export class TestNode {
     program: string,
     frame: Uint8Array,
     ifindex: number,
+    gso: { readonly gsoSize?: number; readonly gsoSegments?: number } = {},
   ): { result: number; packet: Uint8Array; nanoseconds: number } {
     return inNamespace(this.namespace, () =>
-      this.plane.program(program).testRun({ packet: frame, context: { ifindex, ingressIfindex: ifindex } }),
+      this.plane.program(program).testRun({ packet: frame, context: { ifindex, ingressIfindex: ifindex, ...gso } }),
     )
   }
 

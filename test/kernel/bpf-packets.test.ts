@@ -87,9 +87,14 @@ function ends(from: string, to: string, family: 4 | 6): Ends {
 }
 
 /** What a program answers to a frame, and the reasons that it tells. */
-function outcome(program: string, frame: Uint8Array, ifindex: number): string {
+function outcome(
+  program: string,
+  frame: Uint8Array,
+  ifindex: number,
+  gso: Parameters<TestNode["run"]>[3] = {},
+): string {
   node.events()
-  const { result } = node.run(program, frame, ifindex)
+  const { result } = node.run(program, frame, ifindex, gso)
   const reasons = node.events().flatMap((each) => (each.kind === EventKind.drop ? [reasonNames[each.reason]] : []))
   const action = Object.entries(Action).find(([, number]) => number === result)?.[0] ?? String(result)
   return reasons.length === 0 ? action : `${action} ${reasons.join(" ")}`
@@ -317,6 +322,52 @@ describe.each([4, 6] as const)("IPv%i: what a pod sends", (family) => {
       mapped.set([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 1, 2], 8)
       expect(sent("client", mapped)).toBe("shot malformed")
     }
+  })
+})
+
+/** A test run takes no packet of 64 KiB: one of three segments stands for it, with the headers that a longer one has. */
+describe.each([4, 6] as const)("IPv%i: BIG TCP, whose length field is 0", (family) => {
+  const e = ends("client", "web", family)
+  const three = { gsoSize: 1_000, gsoSegments: 3 }
+  const payload = new Uint8Array(3_000)
+  const big = (
+    destinationPort: number,
+    sourcePort: number,
+    flags: number = TcpFlag.ack,
+    rest = payload,
+  ): Uint8Array => {
+    const inner = tcp({ sourcePort, destinationPort, flags }, e, rest)
+    if (family === 4) return ipv4({ ...e, protocol: 6, totalLength: 0 }, inner)
+    const jumbo = Uint8Array.of(0xc2, 4, 0, 0, (inner.length + 8) >> 8, (inner.length + 8) & 0xff)
+    return ipv6({ ...e, next: Extension.hopByHop, payloadLength: 0 }, extension({ next: 6, data: jumbo }, inner))
+  }
+  const as = (packet: Uint8Array, gso = three): string =>
+    outcome("from_pod", node.frame(packet), node.port("default/client").ifindex, gso)
+
+  test("is judged by its ports, and counted by its true bytes and segments", () => {
+    expect(sent("client", segment(e, 30_000, 80))).toBe("redirect")
+    const flow = () => [...node.plane.flows()].find(({ key }) => key.lowPort === 30_000 || key.highPort === 30_000)
+    const before = flow()?.flow
+    const packet = big(80, 30_000)
+    expect(as(packet)).toBe("redirect")
+    const after = flow()?.flow
+    expect(Number(after?.packets[0] ?? 0n) - Number(before?.packets[0] ?? 0n)).toBe(3)
+    expect(Number(after?.bytes[0] ?? 0n) - Number(before?.bytes[0] ?? 0n)).toBe(packet.length)
+    expect(as(big(81, 30_000))).toBe("shot no-record")
+    expect(as(big(81, 30_000, TcpFlag.syn))).toBe("shot policy")
+  })
+
+  test("a packet that is not to be cut and has no length is none; nor is one without a whole TCP header", () => {
+    expect(as(big(80, 30_000), { gsoSize: 0, gsoSegments: 0 })).toBe("shot malformed")
+    const cut = big(80, 30_000, TcpFlag.ack, new Uint8Array(0))
+    expect(as(cut.subarray(0, cut.length - 4))).toMatch(/^shot malformed/)
+  })
+
+  test("without the header that kernels up to 6.18 put into IPv6, as IPv4 is", () => {
+    const inner = tcp({ sourcePort: 30_000, destinationPort: 80, flags: TcpFlag.ack }, e, payload)
+    const bare = family === 4 ? big(80, 30_000) : ipv6({ ...e, next: 6, payloadLength: 0 }, inner)
+    expect(sent("client", segment(e, 30_000, 80))).toBe("redirect")
+    expect(as(bare)).toBe("redirect")
   })
 })
 

@@ -14,6 +14,9 @@ export interface TestRun {
     readonly priority?: number
     /** Five words of skb->cb. */
     readonly cb?: readonly number[]
+    /** Of a packet that the kernel cuts later: bytes of one segment, and how many there are. */
+    readonly gsoSize?: number
+    readonly gsoSegments?: number
     /** EtherType that the frame must have; the kernel takes skb->protocol from the frame. */
     readonly protocol?: number
   }
@@ -29,7 +32,16 @@ export interface TestResult {
 }
 
 /** Offsets in struct __sk_buff, and its size up to `hwtstamp`. */
-const SkBuff = { mark: 8, priority: 32, ingressIfindex: 36, ifindex: 40, cb: 48, size: 192 } as const
+const SkBuff = {
+  mark: 8,
+  priority: 32,
+  ingressIfindex: 36,
+  ifindex: 40,
+  cb: 48,
+  gsoSegments: 164,
+  gsoSize: 176,
+  size: 192,
+} as const
 
 /** Largest frame that a program may make of a test packet here. */
 const ROOM = 66_000
@@ -98,6 +110,8 @@ function encodeContext(context: NonNullable<TestRun["context"]>): Uint8Array {
   put(SkBuff.priority, context.priority)
   put(SkBuff.ingressIfindex, context.ingressIfindex)
   put(SkBuff.ifindex, context.ifindex)
+  put(SkBuff.gsoSize, context.gsoSize)
+  put(SkBuff.gsoSegments, context.gsoSegments)
   context.cb?.slice(0, 5).forEach((word, i) => {
     put(SkBuff.cb + 4 * i, word)
   })
