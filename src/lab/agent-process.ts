@@ -38,7 +38,9 @@ export function startAgent(paths: LabPaths, node: string, routing: "vxlan" | "na
   const directory = paths.node(node)
   mkdirSync(directory, { recursive: true })
   const config = join(directory, "agent.yaml")
-  writeFileSync(config, `${JSON.stringify({ routing, uplink: "eth0" }, null, 1)}\n`)
+  // The uplink is a veth, of which an agent cannot know where it leads. Here it leads to a wire that carries long packets.
+  const bigTcp = routing === "native" ? "on" : "auto"
+  writeFileSync(config, `${JSON.stringify({ routing, uplink: "eth0", bigTcp }, null, 1)}\n`)
   const command = [
     ...heddleCommand(),
     "agent",

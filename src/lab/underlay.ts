@@ -171,7 +171,10 @@ export class Underlay {
       withNetlink(this.#paths.underlay, (netlink) => {
         // The same name has the same address each time: what neighbours learnt of a node that is made anew stays true.
         netlink.addVeth({ name: port, peer: { name: "eth0", namespace: there, mac: macOf(port) } })
-        netlink.setLink(indexOf(netlink, port), { up: true, master: indexOf(netlink, "wire") })
+        // The wire carries whatever a node sends in one piece: what it cut would cost more than what it carries.
+        const longest = netlink.link(port)?.tsoMaxSize ?? 65_536
+        const limits = { gsoMaxSize: longest, gsoIpv4MaxSize: longest }
+        netlink.setLink(indexOf(netlink, port), { up: true, master: indexOf(netlink, "wire"), ...limits })
       })
     } finally {
       there.close()
