@@ -1,32 +1,27 @@
-import { createHash } from "node:crypto"
 import { existsSync, mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { setTimeout as sleep, setImmediate as turn } from "node:timers/promises"
+import { setTimeout as sleep } from "node:timers/promises"
 import { afterEach, beforeEach, describe, expect, test } from "vitest"
 import { Compiler } from "../../src/compile/compile.ts"
 import { mountBpffs, unmount } from "../../src/kernel/mount.ts"
 import { createNamespace, deleteNamespace, inNamespace, openNamespace } from "../../src/kernel/namespace.ts"
 import type { PacketLimits } from "../../src/kernel/netlink/link.ts"
 import { Netlink } from "../../src/kernel/netlink/netlink.ts"
-import { runNft } from "../../src/kernel/nft.ts"
-import { openSocket, type Socket } from "../../src/kernel/socket.ts"
 import { setSysctl } from "../../src/kernel/sysctl.ts"
 import { type Cluster, type Endpoint, emptyCluster, type Node } from "../../src/model/cluster.ts"
 import { policyKey } from "../../src/model/policy.ts"
 import { familyOf, parseAddress } from "../../src/net/address.ts"
 import { parsePrefix } from "../../src/net/prefix.ts"
-import type { Address, Family } from "../../src/net/types.ts"
+import type { Address } from "../../src/net/types.ts"
 import { EbpfPlane } from "../../src/plane/ebpf/plane.ts"
 import { everything } from "../../src/plane/network/gateway.ts"
 import { NodeNetwork, type NodeNetworkOptions } from "../../src/plane/network/network.ts"
 import { app, policy, tcpPort } from "./bpf-fixture.ts"
+import { longPackets, socketIn } from "./long-packets.ts"
 
 const OPEN = 7_777
 const CLOSED = 7_778
-const MIB = 1_048_576
-/** Long enough for the congestion window to open: packets grow with it. */
-const STREAM = 64 * MIB
 const plain = 65_536
 const big = 196_608
 
@@ -125,7 +120,7 @@ async function start(options: Pick<NodeNetworkOptions, "routing" | "bigTcp">): P
     const network: NodeNetwork = new NodeNetwork({
       ...{ node: name, netns: path(name), stateDirectory: path(`state-${name}`), uplink: undefined, ...options },
       ...{ overlayPort: 4789, mtu: undefined, podPrefixes: [], nonMasquerade: [] },
-      attachPod: (ifindex) => plane?.attachPod(ifindex),
+      podHook: (ifindex) => plane?.podHook(ifindex) ?? [],
       isHooked: () => true,
       onChange: async () => {
         const forwarding = network.forwarding()
@@ -160,57 +155,13 @@ async function start(options: Pick<NodeNetworkOptions, "routing" | "bigTcp">): P
   return networks
 }
 
-/** Sends a stream and returns how many packets above 64 KiB the receiver got of it; fails unless every byte came as it was sent. */
-async function stream(from: string, to: string, address: Address): Promise<number> {
-  const family = familyOf(address)
-  await runNft(
-    "add table inet count; delete table inet count; table inet count { chain in { type filter hook prerouting priority 0; meta length > 65536 counter; }; }",
-    { namespace: path(to) },
-  )
-  const listener = socketIn(to, family)
-  const client = socketIn(from, family)
-  let server: Socket | undefined
-  try {
-    listener.bind(address, OPEN)
-    listener.listen(1)
-    client.connect(address, OPEN)
-    server = await until(() => listener.accept()?.socket)
-    await transfer(client, server)
-  } finally {
-    for (const socket of [listener, client, server]) socket?.close()
-  }
-  const counted = await runNft("list table inet count", { namespace: path(to) })
-  return Number(/packets (\d+)/.exec(counted)?.[1])
-}
-
-async function transfer(client: Socket, server: Socket): Promise<void> {
-  const data = new Uint8Array(MIB)
-  const words = new Uint32Array(data.buffer)
-  const into = new Uint8Array(MIB)
-  const [sent, got] = [createHash("sha256"), createHash("sha256")]
-  let given = 0
-  let taken = 0
-  while (taken < STREAM) {
-    // Every piece is another: none may stand for its neighbour.
-    if (given % MIB === 0 && given < STREAM)
-      for (let i = 0; i < words.length; i++) words[i] = Math.imul(given + i, 0x9e3779b1)
-    const piece = data.subarray(given % MIB)
-    const accepted = given < STREAM ? client.send(piece) : 0
-    sent.update(piece.subarray(0, accepted))
-    given += accepted
-    const received = server.receive(into)?.length
-    if (received === 0) throw new Error(`The stream ended after ${taken} bytes`)
-    if (received !== undefined) got.update(into.subarray(0, received))
-    taken += received ?? 0
-    if (accepted === 0 && received === undefined) await turn()
-  }
-  expect(taken).toBe(STREAM)
-  expect(got.digest("hex")).toBe(sent.digest("hex"))
+function stream(from: string, to: string, address: Address): Promise<number> {
+  return longPackets({ from: path(from), to: path(to), address, port: OPEN })
 }
 
 async function isRefused(from: string, to: string, address: Address): Promise<boolean> {
-  const listener = socketIn(to, familyOf(address))
-  const client = socketIn(from, familyOf(address))
+  const listener = socketIn(path(to), familyOf(address))
+  const client = socketIn(path(from), familyOf(address))
   try {
     listener.bind(address, CLOSED)
     listener.listen(1)
@@ -220,25 +171,6 @@ async function isRefused(from: string, to: string, address: Address): Promise<bo
   } finally {
     listener.close()
     client.close()
-  }
-}
-
-function socketIn(name: string, family: Family): Socket {
-  const namespace = openNamespace(path(name))
-  try {
-    return openSocket({ namespace, family, type: "stream" })
-  } finally {
-    namespace.close()
-  }
-}
-
-async function until<T>(ask: () => T | undefined): Promise<T> {
-  const deadline = performance.now() + 5_000
-  for (;;) {
-    const answer = ask()
-    if (answer !== undefined) return answer
-    if (performance.now() > deadline) throw new Error("Nothing came within 5 s")
-    await sleep(2)
   }
 }
 
@@ -290,14 +222,58 @@ test("vxlan: switched on, long packets stay within the node, and what goes to an
   for (const address of addressesOf("b1")) expect(await stream("a1", "b1", address)).toBe(0)
 })
 
-describe("a node's own links", () => {
-  test("auto: nothing is raised with vxlan, nor where the uplink is a veth", async () => {
-    for (const routing of ["vxlan", "native"] as const) {
-      const networks = await start({ routing, bigTcp: "auto" })
-      expect(networks.get("a")?.bigTcp).toMatch(/^off: /)
-      expect(allLimits(networks.get("a"))).toEqual([plain, plain, plain, plain, plain, plain])
-      stop()
-    }
+test("auto raises nothing with vxlan, nor where the uplink is a veth", async () => {
+  for (const routing of ["vxlan", "native"] as const) {
+    const networks = await start({ routing, bigTcp: "auto" })
+    expect(networks.get("a")?.bigTcp).toMatch(/^off: /)
+    expect(allLimits(networks.get("a"))).toEqual([plain, plain, plain, plain, plain, plain])
+    stop()
+  }
+})
+
+/** Loopback is the one device here that is no veth and takes long packets. */
+describe("an uplink that takes them", () => {
+  function networkOf(bigTcp: "auto" | "off"): NodeNetwork {
+    const network = new NodeNetwork({
+      ...{ node: "a", netns: path("a"), stateDirectory: path("state"), uplink: "lo", routing: "native", bigTcp },
+      ...{ overlayPort: 4789, mtu: 1500, podPrefixes: [], nonMasquerade: [] },
+      attachPod: () => undefined,
+      isHooked: () => true,
+      onChange: async () => undefined,
+    })
+    closing.push(() => network.close())
+    return network
+  }
+  const set = (change: PacketLimits): void =>
+    on("a", (netlink) => netlink.setLink(netlink.link("lo")?.index ?? 0, change))
+  const mine = { gsoMaxSize: plain, groMaxSize: plain, gsoIpv4MaxSize: 40_000, groIpv4MaxSize: 250_000 }
+  const raised = { ...mine, gsoMaxSize: big, gsoIpv4MaxSize: big }
+
+  test.each([
+    ["off", (): Promise<unknown> => networkOf("off").setup(cluster)],
+    ["the network's removal", (): Promise<unknown> => networkOf("auto").remove()],
+  ])("is raised by auto, where it was lower, and %s gives it back what it had, after a restart too", async (_, end) => {
+    set(mine)
+    const network = networkOf("auto")
+    await network.setup(cluster)
+    expect(network.bigTcp).toBe("on: TCP packets of up to 196,608 bytes")
+    expect(on("a", (netlink) => netlink.link("lo"))).toMatchObject(raised)
+    expect(limits("a", "heddle0")).toBe(big)
+    set({ gsoIpv4MaxSize: plain })
+    await network.reconcile(cluster, { full: true })
+    expect(on("a", (netlink) => netlink.link("lo"))).toMatchObject(raised)
+    stop()
+    await end()
+    expect(on("a", (netlink) => netlink.link("lo"))).toMatchObject(mine)
+  })
+
+  test("keeps what somebody else gave it since", async () => {
+    set(mine)
+    const network = networkOf("auto")
+    await network.setup(cluster)
+    set({ gsoIpv4MaxSize: 150_000 })
+    await network.remove()
+    expect(on("a", (netlink) => netlink.link("lo"))).toMatchObject({ ...mine, gsoIpv4MaxSize: 150_000 })
   })
 })
 

@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
+import { AgentClient } from "../../src/api/client.ts"
+import { agentSocket } from "../../src/lab/agent-process.ts"
 import { clearLab } from "../../src/lab/clear.ts"
 import { Lab } from "../../src/lab/lab.ts"
 import { readLabManifests } from "../../src/lab/manifests.ts"
@@ -11,6 +13,7 @@ import { Responder } from "../../src/lab/responder.ts"
 import { nodeIdentity } from "../../src/lab/stations.ts"
 import { familyOf, parseAddress } from "../../src/net/address.ts"
 import { type Address, Protocol } from "../../src/net/types.ts"
+import { longPackets } from "../kernel/long-packets.ts"
 
 const outside = ["203.0.113.10", "2001:db8:113::10"].map(parseAddress)
 
@@ -124,6 +127,18 @@ describe.each(["vxlan", "native"] as const)("a lab with %s routing", (routing) =
   }
   const all = (tasks: readonly ProbeTask[], what: string) =>
     tasks.map((each) => `${each.from.address} → ${each.to.address} ${each.protocol}/${each.port ?? ""}: ${what}`)
+
+  test("TCP packets above 64 KiB are used where its wire carries them, and status tells", async () => {
+    const near = pod("web-0")
+    const far = ["web-1", "web-2", "web-3"].map(pod).find((each) => each.node !== near.node)
+    if (far === undefined) throw new Error("all pods are on one node")
+    const { bigTcp } = await new AgentClient(agentSocket(paths, near.node)).call("status", {})
+    expect(bigTcp).toMatch(routing === "native" ? /^on: / : /^off: with routing vxlan/)
+    for (const address of far.addresses) {
+      const long = await longPackets({ from: near.netns, to: far.netns, address, port: 8_080 })
+      expect({ address, long: long > 0 }).toEqual({ address, long: routing === "native" })
+    }
+  })
 
   describe.each([4, 6] as const)("IPv%i", (family) => {
     test("pods reach each other by every protocol, on one node and across nodes", async () => {
