@@ -1,4 +1,4 @@
-import { readdirSync } from "node:fs"
+import { readdirSync, unlinkSync } from "node:fs"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { BpfMap, MapType } from "../../src/kernel/bpf/map.ts"
@@ -115,6 +115,52 @@ describe("loadObject", () => {
     const changed = thrown(() => loadObject({ ...options, entries: { pairs: 8 } }))
     expect(changed.code).toBe("EINVAL")
     expect(changed.log).toContain("pairs")
+  })
+
+  describe("takes over its programs", () => {
+    const inner = { outer: "shards", count: 8 }
+    /** The kernel's numbers of all programs: those that were loaded again have others. */
+    const numbers = (options: Parameters<typeof loadObject>[0]): number[] => {
+      using loaded = loadObject({ ...options, inner })
+      expect(loaded.programs.get("tell")?.testRun({ packet: frame }).result).toBe(word(options.constants?.["answer"]))
+      return [...loaded.programs.values()].map(({ id }) => id).sort((a, b) => a - b)
+    }
+    const programPins = ({ pinDirectory, layout }: { pinDirectory: string; layout: string }) =>
+      readdirSync(pinDirectory).filter((one) => one.startsWith("program-") && one.endsWith(`-${layout}`))
+
+    test("when nothing has changed", () => {
+      const options = { file, pinDirectory: ground.bpffs(), layout: "t1", constants: { answer: words(7) } }
+      expect(numbers(options)).toEqual(numbers(options))
+      const { maps } = loadObject({ ...options, inner })
+      expect([...maps.keys()].sort()).toEqual(["counters", "pairs", "ring", "shards", "shared", "trie"])
+      for (const one of maps.values()) one.close()
+    })
+
+    test("never with other constants, and keeps the pins of the last load only", () => {
+      const options = { file, pinDirectory: ground.bpffs(), layout: "t2", constants: { answer: words(7) } }
+      const before = numbers(options)
+      const kept = programPins(options)
+      expect(numbers({ ...options, constants: { answer: words(8) } })).not.toEqual(before)
+      expect(programPins(options)).toHaveLength(kept.length)
+      expect(programPins(options)).not.toEqual(kept)
+    })
+
+    test("never with a map that somebody has removed: the old programs hold the old one", () => {
+      const options = { file, pinDirectory: ground.bpffs(), layout: "t3", constants: { answer: words(7) } }
+      const before = numbers(options)
+      unlinkSync(join(options.pinDirectory, pinName("pairs", "t3")))
+      const after = numbers(options)
+      expect(after.some((id) => before.includes(id))).toBe(false)
+      expect(numbers(options)).toEqual(after)
+    })
+
+    test("never when one is missing", () => {
+      const options = { file, pinDirectory: ground.bpffs(), layout: "t4", constants: { answer: words(7) } }
+      const before = numbers(options)
+      const [first = ""] = programPins(options)
+      unlinkSync(join(options.pinDirectory, first))
+      expect(numbers(options).some((id) => before.includes(id))).toBe(false)
+    })
   })
 })
 

@@ -1,8 +1,10 @@
-import { existsSync } from "node:fs"
+import { createHash } from "node:crypto"
+import { existsSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { native } from "../native.ts"
 import { BpfMap } from "./map.ts"
 import { Program } from "./program.ts"
+import { type Parts, ProgramPins } from "./program-pins.ts"
 
 export interface LoadOptions {
   /** Compiled BPF object (ELF with BTF). */
@@ -27,9 +29,7 @@ export interface LoadOptions {
   }
 }
 
-export interface LoadedObject extends Disposable {
-  readonly programs: ReadonlyMap<string, Program>
-  readonly maps: ReadonlyMap<string, BpfMap>
+export interface LoadedObject extends Parts, Disposable {
   /** Closes all descriptors; what is pinned or attached lives on. */
   close(): void
 }
@@ -41,24 +41,51 @@ export function pinName(map: string, layout: string): string {
 
 /**
  * Loads all programs and maps of an object. Nothing is attached. Pins of the same layout are reused: a pinned map whose
- * shape differs (entries changed) is refused with EINVAL, never replaced. Throws `KernelError` with the verifier's log.
+ * shape differs (entries changed) is refused with EINVAL, never replaced; programs made from the same object, constants and maps
+ * are taken over as they are. Throws `KernelError` with the verifier's log.
  */
 export function loadObject(options: LoadOptions): LoadedObject {
   if (!existsSync(options.file)) {
     throw new Error(`Cannot load ${options.file}: there is no such file; build the BPF object first`)
   }
-  const { pinDirectory, layout, inner } = options
+  const { pinDirectory, layout } = options
+  const pins = pinDirectory === undefined ? undefined : new ProgramPins(pinDirectory, layout, madeFrom(options))
+  const earlier = pins?.open()
+  if (earlier !== undefined) return closable(earlier)
+  const loaded = closable(load(options))
+  try {
+    pins?.keep(loaded)
+    return loaded
+  } catch (error) {
+    loaded.close()
+    throw error
+  }
+}
+
+function load({ file, pinDirectory, layout, inner, constants = {}, entries = {} }: LoadOptions): Parts {
   const template = inner?.template
-  const loaded = native().bpfLoad({
-    file: options.file,
-    constants: Object.entries(options.constants ?? {}),
-    entries: Object.entries(options.entries ?? {}),
+  const { programs, maps } = native().bpfLoad({
+    file,
+    constants: Object.entries(constants),
+    entries: Object.entries(entries),
     pins: (map) =>
       pinDirectory === undefined || map === template ? undefined : join(pinDirectory, pinName(map, layout)),
     inner: inner && { outer: inner.outer, count: inner.count, entries: inner.entries ?? 0 },
   })
-  const programs = new Map(loaded.programs.map(({ name, fd }) => [name, new Program(fd, name)]))
-  const maps = new Map(loaded.maps.map(({ name, fd }) => [name, new BpfMap(fd, name)]))
+  return {
+    programs: new Map(programs.map(({ name, fd }) => [name, new Program(fd, name)])),
+    maps: new Map(maps.map(({ name, fd }) => [name, new BpfMap(fd, name)])),
+  }
+}
+
+/** All that makes programs what they are, besides the maps that they hold. */
+function madeFrom({ file, constants = {}, entries = {}, inner }: LoadOptions): string {
+  const values = Object.entries(constants).map(([name, value]) => [name, [...value]])
+  const object = createHash("sha256").update(readFileSync(file)).digest("hex")
+  return JSON.stringify([object, values.sort(), Object.entries(entries).sort(), inner ?? null])
+}
+
+function closable({ programs, maps }: Parts): LoadedObject {
   const close = () => {
     for (const part of [...programs.values(), ...maps.values()]) part.close()
   }
