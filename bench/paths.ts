@@ -91,6 +91,7 @@ export async function heddlePath(ground: Ground, name: string, options: HeddleOp
     const network: NodeNetwork = new NodeNetwork({
       ...{ node: node.name, netns: path, stateDirectory: ground.path(at(`state-${node.name}`)), uplink: "eth0" },
       ...{ routing, overlayPort: 4789, mtu: undefined, podPrefixes: [], nonMasquerade: [] },
+      bigTcp: options.bigTcp ? "on" : "off",
       attachPod: (ifindex) => plane?.attachPod(ifindex),
       isHooked: () => true,
       onChange: async () => {
@@ -123,7 +124,6 @@ export async function heddlePath(ground: Ground, name: string, options: HeddleOp
     ifindex.client ||= ports?.get("default/client")?.ifindex ?? 0
     ifindex.server ||= ports?.get("default/server")?.ifindex ?? 0
   }
-  if (options.bigTcp) for (const part of ["a", "client", "server"]) allowBig(ground, at(part))
   return {
     name,
     client: ground.path(at("client")),
