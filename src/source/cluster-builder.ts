@@ -29,8 +29,10 @@ type PodPart = Extract<ModelPart, { kind: "pod" }>
 /** What is known of a node from its own object and from the pods on it. */
 interface NodeParts {
   declared: Node | undefined
-  /** Pods on it, by key; with the addresses that they show to be the node's. */
-  readonly pods: Map<string, { readonly own: readonly Address[]; readonly stated: readonly Address[] }>
+  /** Pods on it, by key. */
+  readonly pods: Map<string, PodPart>
+  /** Of these, the ones in its own network. */
+  readonly hosts: Map<string, PodPart>
 }
 
 /** What the network of a node gave to a pod whose object does not state its addresses yet. */
@@ -48,6 +50,8 @@ export class ClusterBuilder {
   readonly #configured: readonly Prefix[]
   readonly #parts = new Map<string, ModelPart>()
   readonly #nodes = new Map<string, NodeParts>()
+  /** Nodes that may be others since the last cluster. */
+  readonly #touchedNodes = new Set<string>()
   readonly #declaredNamespaces = new Map<string, Namespace>()
   /** Endpoints of each namespace, counted. */
   readonly #inhabitants = new Map<string, number>()
@@ -125,6 +129,8 @@ export class ClusterBuilder {
 
   /** The cluster now; the same object as last time when nothing changed. */
   cluster(): Cluster {
+    for (const name of this.#touchedNodes) this.#renewNode(name)
+    this.#touchedNodes.clear()
     for (const [key, service] of this.#services.changes()) this.#propose("services", key, service)
     const now = this.#current
     const pending = this.#pending
@@ -220,7 +226,7 @@ export class ClusterBuilder {
   #changeNode(before: Node | undefined, after: Node | undefined): void {
     const name = (after ?? before)?.name ?? ""
     this.#nodeParts(name).declared = after
-    this.#renewNode(name)
+    this.#touchedNodes.add(name)
   }
 
   #changePod(key: string, before: PodPart | undefined, after: PodPart | undefined): void {
@@ -238,23 +244,20 @@ export class ClusterBuilder {
     this.#services.pod(key, before && selectablePod(before), after && selectablePod(after))
   }
 
-  /** Notes which node the pod is on and which addresses it shows to be that node's. */
+  /** Notes which node the pod is on: it shows which addresses are that node's. */
   #changeHost(key: string, before: PodPart | undefined, after: PodPart | undefined): void {
-    const note = (part: PodPart) => ({
-      own: part.place.kind === "host" ? part.place.addresses : [],
-      stated: part.hostAddresses,
-    })
-    const old = before === undefined || before.node === "" ? undefined : note(before)
-    const next = after === undefined || after.node === "" ? undefined : note(after)
-    if (before?.node === after?.node && isDeepStrictEqual(old, next)) return
-    if (before !== undefined && old !== undefined && before.node !== after?.node) {
-      this.#nodeParts(before.node).pods.delete(key)
-      this.#renewNode(before.node)
+    if (before !== undefined && before.node !== "" && before.node !== after?.node) {
+      const { pods, hosts } = this.#nodeParts(before.node)
+      pods.delete(key)
+      hosts.delete(key)
+      this.#touchedNodes.add(before.node)
     }
-    if (after !== undefined && next !== undefined) {
-      this.#nodeParts(after.node).pods.set(key, next)
-      this.#renewNode(after.node)
-    }
+    if (after === undefined || after.node === "") return
+    const { pods, hosts } = this.#nodeParts(after.node)
+    pods.set(key, after)
+    if (after.place.kind === "host") hosts.set(key, after)
+    else hosts.delete(key)
+    this.#touchedNodes.add(after.node)
   }
 
   #countInhabitants(namespace: string, by: number): void {
@@ -267,23 +270,23 @@ export class ClusterBuilder {
   #nodeParts(name: string): NodeParts {
     const found = this.#nodes.get(name)
     if (found !== undefined) return found
-    const created: NodeParts = { declared: undefined, pods: new Map() }
+    const created: NodeParts = { declared: undefined, pods: new Map(), hosts: new Map() }
     this.#nodes.set(name, created)
     return created
   }
 
   /** The node as its object declares it, else as its pods imply it; host-network pods' addresses are its own. */
   #renewNode(name: string): void {
-    const { declared, pods } = this.#nodeParts(name)
+    const { declared, pods, hosts } = this.#nodeParts(name)
     if (declared === undefined && pods.size === 0) {
       this.#nodes.delete(name)
       this.#propose("nodes", name, undefined)
       return
     }
     const node = declared ?? { name, labels: {}, addresses: [], podPrefixes: [] }
-    const own = [...pods.values()].flatMap((pod) => pod.own).sort()
+    const own = [...hosts.values()].flatMap(({ place }) => (place.kind === "host" ? place.addresses : [])).sort()
     let addresses = [...new Set([...node.addresses, ...own])]
-    if (addresses.length === 0) addresses = [...new Set([...pods.values()].flatMap((pod) => pod.stated))].sort()
+    if (addresses.length === 0) addresses = [...new Set([...pods.values()].flatMap((pod) => pod.hostAddresses))].sort()
     this.#propose("nodes", name, addresses.length === node.addresses.length ? node : { ...node, addresses })
   }
 
