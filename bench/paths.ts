@@ -92,7 +92,7 @@ export async function heddlePath(ground: Ground, name: string, options: HeddleOp
       ...{ node: node.name, netns: path, stateDirectory: ground.path(at(`state-${node.name}`)), uplink: "eth0" },
       ...{ routing, overlayPort: 4789, mtu: undefined, podPrefixes: [], nonMasquerade: [] },
       bigTcp: options.bigTcp ? "on" : "off",
-      attachPod: (ifindex) => plane?.attachPod(ifindex),
+      podHook: (ifindex) => plane?.podHook(ifindex) ?? [],
       isHooked: () => true,
       onChange: async () => {
         const forwarding = network.forwarding()

@@ -39,10 +39,19 @@ export function mapsMB(agent: MeasuredAgent): number {
   const folder = `/proc/${agent.pid}/fdinfo`
   const maps = new Map<number, number>()
   for (const name of readdirSync(folder)) {
-    const text = readFileSync(join(folder, name), "utf8")
+    const text = textOf(join(folder, name))
     const id = /^map_id:\s+(\d+)/m.exec(text)
     const bytes = /^memlock:\s+(\d+)/m.exec(text)
     if (id !== null && bytes !== null) maps.set(Number(id[1]), Number(bytes[1]))
   }
   return [...maps.values()].reduce((sum, bytes) => sum + bytes, 0) / 1e6
+}
+
+/** Empty for a descriptor that was closed meanwhile. */
+function textOf(path: string): string {
+  try {
+    return readFileSync(path, "utf8")
+  } catch {
+    return ""
+  }
 }

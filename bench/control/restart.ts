@@ -14,7 +14,9 @@ interface Traffic {
   readonly seconds: number
   readonly ownLateMs: number
   readonly udp: { readonly sent: number; readonly lost: number; readonly longestGapMs: number }
-  readonly tcp: Readonly<Record<"exchanges" | "unanswered" | "retransmits" | "resets" | "longestGapMs", number>>
+  readonly tcp: Readonly<
+    Record<"exchanges" | "unanswered" | "sentAgain" | "ofThemNeedlessly" | "resets" | "longestGapMs", number>
+  >
   readonly connections: Readonly<Record<"opened" | "answered" | "failed" | "slowestMs", number>>
   readonly denied: { readonly sent: number; readonly passed: number }
 }
