@@ -95,7 +95,7 @@ export class Agent {
       onChange: (change) => this.#onChange(change),
     })
     this.#network = parts.network({
-      attachPod: (ifindex) => this.#hooks().attachPod(ifindex),
+      podHook: (ifindex) => this.#hooks().podHook(ifindex),
       isHooked: (ifindex) => parts.isHooked(ifindex),
       onAddresses: (pod, addresses) => this.#store.setLocal(pod, addresses && { node, addresses }),
       onChange: () => this.#committer.commit(),

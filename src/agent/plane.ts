@@ -2,6 +2,7 @@ import { join } from "node:path"
 import { attachments } from "../kernel/bpf/attach.ts"
 import type { BpfMap } from "../kernel/bpf/map.ts"
 import { inNamespace, type NamespaceHandle, openNamespace } from "../kernel/namespace.ts"
+import type { Request } from "../kernel/netlink/socket.ts"
 import type { Cluster } from "../model/cluster.ts"
 import { familyOf } from "../net/address.ts"
 import { EbpfPlane } from "../plane/ebpf/plane.ts"
@@ -12,8 +13,11 @@ import type { Configuration } from "./configuration.ts"
 
 /** A data plane as the agent runs it: the contract, and how it takes hold of pods. */
 export interface NodePlane extends Plane {
-  /** Puts the program that drops until the pod is known at the node's end of a pod's pair. */
-  attachPod(ifindex: number): void
+  /**
+   * What puts the program that drops until the pod is known at the node's end of a pod's pair: requests to the node's namespace,
+   * which the caller makes at once. EEXIST is no failure.
+   */
+  podHook(ifindex: number): readonly Request[]
   /** The ring of events. */
   readonly events: BpfMap
   /** Lets go of descriptors; what is pinned and attached goes on. */
@@ -23,7 +27,7 @@ export interface NodePlane extends Plane {
 /** The parts of an agent that touch the kernel. */
 export interface AgentParts {
   readonly network: (
-    hooks: Pick<NodeNetworkOptions, "attachPod" | "isHooked" | "onAddresses" | "onChange">,
+    hooks: Pick<NodeNetworkOptions, "podHook" | "isHooked" | "onAddresses" | "onChange">,
   ) => NodeNetwork
   /** Loads the plane for these interfaces and attaches it at the node's entrances. */
   readonly plane: (devices: NodeDevices, cluster: Cluster, pins: string) => NodePlane

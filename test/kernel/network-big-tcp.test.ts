@@ -237,7 +237,7 @@ describe("an uplink that takes them", () => {
     const network = new NodeNetwork({
       ...{ node: "a", netns: path("a"), stateDirectory: path("state"), uplink: "lo", routing: "native", bigTcp },
       ...{ overlayPort: 4789, mtu: 1500, podPrefixes: [], nonMasquerade: [] },
-      attachPod: () => undefined,
+      podHook: () => [],
       isHooked: () => true,
       onChange: async () => undefined,
     })

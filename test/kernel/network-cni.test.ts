@@ -79,7 +79,7 @@ describe("with an agent", () => {
       ...{ node: "a", netns: newNamespace("node"), stateDirectory: join(directory, "state"), uplink: "lo" },
       ...{ routing: "native", overlayPort: 4789, mtu: 1500, nonMasquerade: [] },
       podPrefixes: [parsePrefix("10.1.0.0/24"), parsePrefix("fd00:1::/64")],
-      attachPod: () => undefined,
+      podHook: () => [],
       isHooked: () => true,
       onChange: () => Promise.resolve(),
     })

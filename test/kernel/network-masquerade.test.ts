@@ -72,7 +72,7 @@ beforeAll(async () => {
     ...{ node: "a", netns: node, stateDirectory: join(directory, "state"), uplink: undefined, routing: "vxlan" },
     ...{ overlayPort: 4789, mtu: undefined, podPrefixes: [] },
     nonMasquerade: ["198.51.100.0/24", "2001:db8:5::/48"].map((text) => parsePrefix(text)),
-    attachPod: () => undefined,
+    podHook: () => [],
     isHooked: () => true,
     onChange: () => Promise.resolve(),
   })

@@ -137,7 +137,7 @@ describe.each([
     const network: NodeNetwork = new NodeNetwork({
       ...{ node: name, netns: path(name), stateDirectory: path(`state-${name}`), uplink: undefined, routing },
       ...{ overlayPort: 4789, mtu: undefined, podPrefixes: [], nonMasquerade: [] },
-      attachPod: (ifindex) => plane?.attachPod(ifindex),
+      podHook: (ifindex) => plane?.podHook(ifindex) ?? [],
       isHooked: () => true,
       onChange: async () => {
         const forwarding = network.forwarding()

@@ -107,7 +107,10 @@ function networkOf(more: Partial<NodeNetworkOptions> = {}): NodeNetwork {
     mtu: undefined,
     nonMasquerade: [],
     podPrefixes: [],
-    attachPod: (ifindex) => void attached.push(ifindex),
+    podHook: (ifindex) => {
+      attached.push(ifindex)
+      return []
+    },
     isHooked: (ifindex) => attached.includes(ifindex),
     onChange: async () => {
       commits++
@@ -231,6 +234,8 @@ describe("node", () => {
       )
     expect(own()).toEqual(["10.1.0.0/24", "10.3.7.7/32", "172.20.0.9/32"])
     await network.add(requestOf("near", newNamespace("near"), ["172.20.0.10"]))
+    // As every commit does.
+    await network.reconcile(cluster)
     expect(own()).toEqual(["10.1.0.0/24", "10.3.7.7/32", "172.20.0.10/32", "172.20.0.9/32"])
     await network.del(requestOf("near", ""))
     await network.reconcile(clusterOf(a, c))
@@ -396,7 +401,7 @@ describe("after a crash", () => {
     await first.setup(clusterOf(a, b))
     const kept = await first.add(requestOf("kept", newNamespace("kept")))
     const crash = networkOf({
-      attachPod: () => {
+      podHook: () => {
         throw new Error("killed")
       },
     })

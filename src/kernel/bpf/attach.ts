@@ -2,7 +2,15 @@ import { existsSync, unlinkSync } from "node:fs"
 import { isKernelError } from "../error.ts"
 import { native } from "../native.ts"
 import { Netlink } from "../netlink/netlink.ts"
-import { addClsact, deleteClsactFilter, listClsactFilters, replaceClsactFilter } from "../netlink/qdisc.ts"
+import {
+  addClsact,
+  clsactRequest,
+  deleteClsactFilter,
+  filterRequest,
+  listClsactFilters,
+  replaceClsactFilter,
+} from "../netlink/qdisc.ts"
+import type { Request } from "../netlink/socket.ts"
 import type { Program } from "./program.ts"
 
 export type Direction = "ingress" | "egress"
@@ -33,6 +41,14 @@ export function attachClsact(options: AttachOptions): void {
     addClsact(netlink, options.ifindex)
     replaceClsactFilter(netlink, options)
   })
+}
+
+/**
+ * What `attachClsact` does, as requests that `KernelSteps` can make in the interface's namespace; EEXIST among the answers means
+ * that the qdisc was there. The program must stay open until they are done.
+ */
+export function clsactRequests(options: AttachOptions): readonly Request[] {
+  return [clsactRequest(options.ifindex), filterRequest(options)]
 }
 
 /** Takes away what `attachClsact` attached; does nothing when it is gone. The clsact qdisc stays. */

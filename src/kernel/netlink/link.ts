@@ -25,8 +25,11 @@ const Ifla = {
   txQueueLength: 13,
   linkInfo: 18,
   afSpec: 26,
+  group: 27,
   namespaceFd: 28,
   extMask: 29,
+  txQueues: 31,
+  rxQueues: 32,
   linkNamespaceId: 37,
   gsoMaxSegments: 40,
   gsoMaxSize: 41,
@@ -160,17 +163,33 @@ export function encodeLinkIndexQuery(index: number): Uint8Array {
   return concat(linkHeader(index), attribute(Ifla.extMask, u32(SKIP_STATISTICS)))
 }
 
+/** A link by index or name, or all links of an interface group; a link with a group is put into it. */
+export function encodeLinkReference(link: number | string | undefined, group?: number): Uint8Array {
+  return concat(
+    linkHeader(typeof link === "number" ? link : 0),
+    ...(typeof link === "string" ? [attribute(Ifla.name, text(link))] : []),
+    ...(group === undefined ? [] : [attribute(Ifla.group, u32(group))]),
+  )
+}
+
+/**
+ * One queue in each direction: without a number the kernel makes as many as there are CPUs, then goes back to one and waits for
+ * RCU with the network lock held, for each end (drivers/net/veth.c, veth_init_queues).
+ */
+const oneQueue: readonly Uint8Array[] = [attribute(Ifla.txQueues, u32(1)), attribute(Ifla.rxQueues, u32(1))]
+
 export function encodeVeth(options: VethOptions): Uint8Array {
   const { peer } = options
   const other = concat(
     linkHeader(),
     attribute(Ifla.name, text(peer.name)),
+    ...oneQueue,
     ...common({ mac: peer.mac, mtu: options.mtu }),
     ...limitAttributes(options.limits ?? {}),
     ...(peer.namespace ? [attribute(Ifla.namespaceFd, u32(peer.namespace.fd))] : []),
   )
   // No end of a pair can be up before the other is there (ENOTCONN): `Netlink.addVeth` does that afterwards.
-  const own = concat(created({ ...options, up: false }), ...limitAttributes(options.limits ?? {}))
+  const own = concat(created({ ...options, up: false }), ...oneQueue, ...limitAttributes(options.limits ?? {}))
   return concat(own, linkInfo("veth", attribute(VETH_PEER, other)))
 }
 

@@ -6,15 +6,10 @@ import {
   type BridgeOptions,
   decodeLink,
   encodeBridge,
-  encodeLinkChange,
-  encodeLinkIndexQuery,
-  encodeLinkQuery,
   encodeVeth,
   encodeVxlan,
   type Link,
   type LinkChange,
-  LinkMessage,
-  linkHeader,
   type VethOptions,
   type VxlanOptions,
 } from "./link.ts"
@@ -28,15 +23,19 @@ import {
   type NeighbourOptions,
 } from "./neighbour.ts"
 import {
-  decodeRoute,
-  encodeRoute,
-  encodeRouteQuery,
-  type Route,
-  type RouteFilter,
-  RouteMessage,
-  type RouteOptions,
-} from "./route.ts"
-import { NetlinkSocket } from "./socket.ts"
+  addAddress,
+  addLink,
+  addRoute,
+  changeLink,
+  deleteLink,
+  deleteRoute,
+  findLink,
+  findLinkByIndex,
+  listLinks,
+  listRoutes,
+} from "./requests.ts"
+import { decodeRoute, type Route, type RouteFilter, type RouteOptions } from "./route.ts"
+import { NetlinkSocket, type Request } from "./socket.ts"
 
 /**
  * Links, addresses, routes and neighbours of one network namespace. Every call is one request and its answer; throws
@@ -55,21 +54,20 @@ export class Netlink implements Disposable {
   }
 
   links(): Link[] {
-    const query = { operation: "list the links", type: LinkMessage.get, payload: encodeLinkQuery() }
-    return this.socket.dump(query).map(decodeLink)
+    return this.socket.dump(listLinks()).map(decodeLink)
   }
 
   link(name: string): Link | undefined {
-    return this.#oneLink(`find the link ${name}`, encodeLinkQuery(name))
+    return this.#oneLink(findLink(name))
   }
 
   linkByIndex(index: number): Link | undefined {
-    return this.#oneLink(`find the link ${index}`, encodeLinkIndexQuery(index))
+    return this.#oneLink(findLinkByIndex(index))
   }
 
-  #oneLink(operation: string, payload: Uint8Array): Link | undefined {
+  #oneLink(request: Request): Link | undefined {
     try {
-      const [message] = this.socket.get({ operation, type: LinkMessage.get, payload })
+      const [message] = this.socket.get(request)
       return message && decodeLink(message)
     } catch (error) {
       if (isKernelError(error, "ENODEV")) return undefined
@@ -107,23 +105,20 @@ export class Netlink implements Disposable {
   }
 
   #addLink(name: string, payload: Uint8Array): Link {
-    const operation = `add the link ${name}`
-    this.socket.change({ operation, type: LinkMessage.new, flags: Flag.create | Flag.exclusive, payload })
+    const request = addLink(name, payload)
+    this.socket.change(request)
     const link = this.link(name)
-    if (!link) throw new Error(`Cannot ${operation}: it was made and is gone; see who removes links in this namespace`)
-    return link
+    if (link !== undefined) return link
+    throw new Error(`Cannot ${request.operation}: it was made and is gone; see who removes links in this namespace`)
   }
 
   setLink(index: number, change: LinkChange): void {
-    // RTM_NEWLINK without the create flag changes what is there, in more ways than RTM_SETLINK.
-    const payload = encodeLinkChange(index, change)
-    this.socket.change({ operation: `change the link ${index}`, type: LinkMessage.new, payload })
+    this.socket.change(changeLink(index, change))
   }
 
   /** True when it was there. The other end of a veth pair goes with it. */
   deleteLink(index: number): boolean {
-    const operation = `delete the link ${index}`
-    return this.#unlessGone(["ENODEV"], { operation, type: LinkMessage.delete, payload: linkHeader(index) })
+    return this.#unlessGone(["ENODEV"], deleteLink(index))
   }
 
   addresses(): InterfaceAddress[] {
@@ -133,9 +128,7 @@ export class Netlink implements Disposable {
 
   /** Adds the address, or changes its attributes when it is there. */
   addAddress(options: AddressOptions): void {
-    const operation = `add ${options.address}/${options.prefixLength} to interface ${options.ifindex}`
-    const payload = encodeAddress(options)
-    this.socket.change({ operation, type: AddressMessage.new, flags: Flag.create | Flag.replace, payload })
+    this.socket.change(addAddress(options))
   }
 
   /** True when it was there. */
@@ -146,8 +139,7 @@ export class Netlink implements Disposable {
   }
 
   routes(filter: RouteFilter): Route[] {
-    const query = { operation: "list the routes", type: RouteMessage.get, payload: encodeRouteQuery(filter) }
-    const found = this.#unlessEmpty(query).flatMap((message) => decodeRoute(message) ?? [])
+    const found = this.#unlessEmpty(listRoutes(filter)).flatMap((message) => decodeRoute(message) ?? [])
     return filter.table === undefined ? found : found.filter((route) => route.table === filter.table)
   }
 
@@ -163,17 +155,12 @@ export class Netlink implements Disposable {
 
   /** Adds the route, in place of one to the same destination with the same metric. */
   addRoute(options: RouteOptions): void {
-    const operation = `add the route to ${options.destination}`
-    const payload = encodeRoute(options)
-    this.socket.change({ operation, type: RouteMessage.new, flags: Flag.create | Flag.replace, payload })
+    this.socket.change(addRoute(options))
   }
 
   /** True when it was there. What is not named need not match. */
   deleteRoute(options: RouteOptions): boolean {
-    const operation = `delete the route to ${options.destination}`
-    // RT_SCOPE_NOWHERE: of any scope.
-    const payload = encodeRoute({ ...options, scope: options.scope ?? "nowhere", protocol: options.protocol ?? 0 })
-    return this.#unlessGone(["ESRCH", "ENODEV", "ENOENT"], { operation, type: RouteMessage.delete, payload })
+    return this.#unlessGone(["ESRCH", "ENODEV", "ENOENT"], deleteRoute(options))
   }
 
   neighbours(family: Family): Neighbour[] {

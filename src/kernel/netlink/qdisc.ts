@@ -1,6 +1,7 @@
 import { KernelError } from "../error.ts"
 import { attribute, concat, decodeAttributes, Flag, nested, readText, readU32, text, u32, viewOf } from "./message.ts"
 import type { Netlink } from "./netlink.ts"
+import type { Request } from "./socket.ts"
 
 /** Message types of include/uapi/linux/rtnetlink.h; attributes of pkt_sched.h and pkt_cls.h. */
 const TrafficMessage = { newQdisc: 36, newFilter: 44, deleteFilter: 45, getFilter: 46 } as const
@@ -34,24 +35,33 @@ export interface BpfFilter {
 /** Makes the clsact qdisc; does nothing when it is there. */
 export function addClsact(netlink: Netlink, ifindex: number): void {
   try {
-    netlink.socket.change({
-      operation: `add the clsact qdisc to interface ${ifindex}`,
-      type: TrafficMessage.newQdisc,
-      flags: Flag.create | Flag.exclusive,
-      payload: concat(header(ifindex, CLSACT_HANDLE, CLSACT_PARENT, 0), attribute(Tca.kind, text("clsact"))),
-    })
+    netlink.socket.change(clsactRequest(ifindex))
   } catch (error) {
     if (!(error instanceof KernelError && error.code === "EEXIST")) throw error
   }
 }
 
+/** Makes the clsact qdisc. EEXIST when it is there. */
+export function clsactRequest(ifindex: number): Request {
+  return {
+    operation: `add the clsact qdisc to interface ${ifindex}`,
+    type: TrafficMessage.newQdisc,
+    flags: Flag.create | Flag.exclusive,
+    payload: concat(header(ifindex, CLSACT_HANDLE, CLSACT_PARENT, 0), attribute(Tca.kind, text("clsact"))),
+  }
+}
+
+export type FilterOptions = FilterPlace & { readonly program: { readonly fd: number; readonly name: string } }
+
 /** Puts the program in the place of the one before in one step (RCU), or attaches it. */
-export function replaceClsactFilter(
-  netlink: Netlink,
-  options: FilterPlace & { readonly program: { readonly fd: number; readonly name: string } },
-): void {
+export function replaceClsactFilter(netlink: Netlink, options: FilterOptions): void {
+  netlink.socket.change(filterRequest(options))
+}
+
+/** What `replaceClsactFilter` asks for. The program must stay open until it is done. */
+export function filterRequest(options: FilterOptions): Request {
   const { ifindex, direction, program } = options
-  netlink.socket.change({
+  return {
     operation: `attach ${program.name} to the ${direction} of interface ${ifindex}`,
     type: TrafficMessage.newFilter,
     flags: Flag.create | Flag.replace,
@@ -65,7 +75,7 @@ export function replaceClsactFilter(
         attribute(TcaBpf.flags, u32(DIRECT_ACTION)),
       ),
     ),
-  })
+  }
 }
 
 /** True when our filter was there. */

@@ -1,10 +1,19 @@
 import { existsSync } from "node:fs"
 import { join } from "node:path"
-import { attachClsact, attachments, attachTcx, type Direction, detachClsact, hasTcx } from "../../kernel/bpf/attach.ts"
+import {
+  attachClsact,
+  attachments,
+  attachTcx,
+  clsactRequests,
+  type Direction,
+  detachClsact,
+  hasTcx,
+} from "../../kernel/bpf/attach.ts"
 import type { Program } from "../../kernel/bpf/program.ts"
 import { isKernelError } from "../../kernel/error.ts"
 import { inNamespace, type NamespaceHandle } from "../../kernel/namespace.ts"
 import { native } from "../../kernel/native.ts"
+import type { Request } from "../../kernel/netlink/socket.ts"
 
 /** Interface indices of a node in its namespace; `overlay` only with routing vxlan. */
 export interface Entrances {
@@ -48,6 +57,12 @@ export class Attacher {
   attachPod(ifindex: number): void {
     this.#within(() => attachClsact({ ifindex, direction: "ingress", program: this.#options.program("from_pod") }))
     this.#pods.add(ifindex)
+  }
+
+  /** What `attachPod` does, as requests to the node's namespace, which the caller makes at once; EEXIST is no failure. */
+  podHook(ifindex: number): readonly Request[] {
+    this.#pods.add(ifindex)
+    return clsactRequests({ ifindex, direction: "ingress", program: this.#options.program("from_pod") })
   }
 
   /** Attaches where it has not been done by this process; `repair`: looks first whether it is still so. */

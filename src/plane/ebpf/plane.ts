@@ -9,6 +9,7 @@ import { type LoadedObject, loadObject } from "../../kernel/bpf/object.ts"
 import type { Program } from "../../kernel/bpf/program.ts"
 import { rcuGrace } from "../../kernel/grace.ts"
 import type { NamespaceHandle } from "../../kernel/namespace.ts"
+import type { Request } from "../../kernel/netlink/socket.ts"
 import type { Capabilities, Change, Forwarding, NodeState, Plane, PlaneReading } from "../plane.ts"
 import { type AddressPlan, AddressTables, readAddresses, readPrefixes } from "./addresses.ts"
 import { Attacher, type Entrances, isLinkPin } from "./attach.ts"
@@ -171,6 +172,11 @@ export class EbpfPlane implements Plane {
   /** Attaches a pod's hook; it drops as not-ready until the endpoint is live. No wait for RCU. */
   attachPod(ifindex: number): void {
     this.#attacher.attachPod(ifindex)
+  }
+
+  /** What `attachPod` does, as requests to the node's namespace, which the caller makes at once; EEXIST is no failure. */
+  podHook(ifindex: number): readonly Request[] {
+    return this.#attacher.podHook(ifindex)
   }
 
   /**

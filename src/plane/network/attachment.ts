@@ -53,6 +53,8 @@ export class Attachments {
   readonly #directory: string
   readonly #onChange: (before: Attachment | undefined, after: Attachment | undefined) => void
   readonly #byKey = new Map<string, Attachment>()
+  readonly #byPod = new Map<string, Set<Attachment>>()
+  readonly #leaving = new Set<Attachment>()
   /** Files that hold no attachment; set aside with the ending `.broken`. */
   readonly broken: string[] = []
 
@@ -83,6 +85,16 @@ export class Attachments {
     return this.#byKey.values()
   }
 
+  /** Those of one pod: it has several sandboxes while the runtime replaces one. */
+  ofPod({ namespace, pod }: { readonly namespace: string; readonly pod: string }): Iterable<Attachment> {
+    return this.#byPod.get(`${namespace}/${pod}`) ?? []
+  }
+
+  /** Those on their way out. */
+  get leaving(): ReadonlySet<Attachment> {
+    return this.#leaving
+  }
+
   put(attachment: Attachment): void {
     writeState(this.#path(attachment), attachment)
     this.#set(attachment)
@@ -100,20 +112,40 @@ export class Attachments {
 
   delete(ref: { readonly container: string; readonly ifname: string }): void {
     rmSync(this.#path(ref), { force: true })
-    const before = this.get(ref)
-    this.#byKey.delete(attachmentKey(ref))
-    this.#onChange(before, undefined)
+    this.#change(ref, undefined)
   }
 
   #set(attachment: Attachment): void {
-    const before = this.get(attachment)
-    this.#byKey.set(attachmentKey(attachment), attachment)
-    this.#onChange(before, attachment)
+    this.#change(attachment, attachment)
+  }
+
+  #change(ref: { readonly container: string; readonly ifname: string }, after: Attachment | undefined): void {
+    const key = attachmentKey(ref)
+    const before = this.#byKey.get(key)
+    if (before !== undefined) {
+      const pod = podOf(before)
+      const ofPod = this.#byPod.get(pod)
+      ofPod?.delete(before)
+      if (ofPod?.size === 0) this.#byPod.delete(pod)
+      this.#leaving.delete(before)
+    }
+    if (after === undefined) this.#byKey.delete(key)
+    else {
+      this.#byKey.set(key, after)
+      const ofPod = this.#byPod.get(podOf(after)) ?? new Set()
+      this.#byPod.set(podOf(after), ofPod.add(after))
+      if (after.phase === "leaving") this.#leaving.add(after)
+    }
+    this.#onChange(before, after)
   }
 
   #path(ref: { readonly container: string; readonly ifname: string }): string {
     return join(this.#directory, `${digest(attachmentKey(ref)).slice(0, 32)}.json`)
   }
+}
+
+function podOf({ namespace, pod }: Attachment): string {
+  return `${namespace}/${pod}`
 }
 
 function digest(text: string): string {

@@ -1,72 +1,59 @@
-import { isKernelError } from "../../kernel/error.ts"
-import { LinkMessage, linkHeader } from "../../kernel/netlink/link.ts"
-import { attribute, concat, u32 } from "../../kernel/netlink/message.ts"
-import type { Netlink } from "../../kernel/netlink/netlink.ts"
+import type { NamespaceHandle } from "../../kernel/namespace.ts"
+import { deleteLink, deleteLinkGroup, groupLink } from "../../kernel/netlink/requests.ts"
+import type { Request } from "../../kernel/netlink/socket.ts"
+import { type Asking, KernelSteps } from "../../kernel/netlink/steps.ts"
 
-/** IFLA_GROUP of include/uapi/linux/if_link.h. */
-const IFLA_GROUP = 27
 /** Interface group of what is about to be deleted: "hedd". Nothing else carries it for longer than a call. */
 const DOOMED = 0x68656464
-
-/** So long a deletion waits for others, in milliseconds: little beside what it costs. */
-const GATHER_MS = 2
+const ENODEV = 19
+/** Acknowledgements that surely fit into a socket's buffer. */
+const TOGETHER = 64
 
 /**
- * Deletes links for good. Each deletion waits some 20 ms for RCU under the network lock; those that come together share one
- * wait, because the kernel deletes a whole interface group at once (net/core/rtnetlink.c, rtnl_group_dellink).
+ * Deletes links for good, on a worker thread: each deletion ends with a wait of some 20 ms for what RCU still has to free. Those
+ * that are asked for while one is under way share the next wait, because the kernel deletes a whole interface group at once.
  */
 export class LinkRemoval {
-  readonly #netlink: Netlink
-  #names = new Set<string>()
-  #turn: Promise<void> | undefined
+  readonly #namespace: NamespaceHandle
+  readonly #steps = new KernelSteps()
+  #links = new Set<string | number>()
+  #next: Promise<void> | undefined
+  #running: Promise<unknown> = Promise.resolve()
 
-  constructor(netlink: Netlink) {
-    this.#netlink = netlink
+  constructor(namespace: NamespaceHandle) {
+    this.#namespace = namespace
   }
 
   /** Resolves when the link of this name is gone, or was never there. */
-  async delete(name: string): Promise<void> {
-    this.#names.add(name)
-    this.#turn ??= new Promise((resolve, reject) => {
-      setTimeout(() => {
-        const names = this.#names
-        this.#names = new Set()
-        this.#turn = undefined
-        try {
-          this.deleteAll(names)
-          resolve()
-        } catch (error) {
-          reject(error)
-        }
-      }, GATHER_MS)
+  delete(name: string): Promise<void> {
+    return this.deleteAll([name])
+  }
+
+  /** Resolves when none of these links, by name or index, is there. */
+  deleteAll(links: Iterable<string | number>): Promise<void> {
+    for (const link of links) this.#links.add(link)
+    if (this.#links.size === 0) return Promise.resolve()
+    this.#next ??= this.#running.then(() => {
+      const all = [...this.#links]
+      this.#links = new Set()
+      this.#next = undefined
+      const run = this.#steps.take(this.#deletion(all)).then(() => undefined)
+      this.#running = run.catch(() => undefined)
+      return run
     })
-    await this.#turn
+    return this.#next
   }
 
-  deleteAll(names: Iterable<string>): void {
-    const links = [...names].flatMap((name) => this.#netlink.link(name) ?? [])
+  #deletion(links: readonly (string | number)[]): readonly Asking[] {
     const [only] = links
-    if (only === undefined) return
-    if (links.length === 1) {
-      this.#netlink.deleteLink(only.index)
-      return
-    }
-    for (const link of links) this.#doom(link.index)
-    const payload = concat(linkHeader(), attribute(IFLA_GROUP, u32(DOOMED)))
-    const operation = `delete ${links.length} links`
-    this.#unlessGone({ operation, type: LinkMessage.delete, payload })
+    if (only !== undefined && links.length === 1) return [this.#ask([deleteLink(only)])]
+    const rows: Asking[] = []
+    for (let i = 0; i < links.length; i += TOGETHER)
+      rows.push(this.#ask(links.slice(i, i + TOGETHER).map((link) => groupLink(link, DOOMED))))
+    return [...rows, this.#ask([deleteLinkGroup(DOOMED)])]
   }
 
-  #doom(index: number): void {
-    const payload = concat(linkHeader(index), attribute(IFLA_GROUP, u32(DOOMED)))
-    this.#unlessGone({ operation: `change the group of link ${index}`, type: LinkMessage.new, payload })
-  }
-
-  #unlessGone(request: Parameters<Netlink["socket"]["change"]>[0]): void {
-    try {
-      this.#netlink.socket.change(request)
-    } catch (error) {
-      if (!isKernelError(error, "ENODEV")) throw error
-    }
+  #ask(requests: readonly Request[]): Asking {
+    return { namespace: this.#namespace, requests, tolerate: ENODEV }
   }
 }

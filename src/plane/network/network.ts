@@ -1,8 +1,10 @@
 import { join } from "node:path"
 import { setImmediate } from "node:timers/promises"
 import type { NamespaceHandle } from "../../kernel/namespace.ts"
-import type { Link } from "../../kernel/netlink/link.ts"
-import { Netlink } from "../../kernel/netlink/netlink.ts"
+import { decodeLink, type Link } from "../../kernel/netlink/link.ts"
+import { listLinks } from "../../kernel/netlink/requests.ts"
+import type { Request } from "../../kernel/netlink/socket.ts"
+import { KernelSteps } from "../../kernel/netlink/steps.ts"
 import type { Cluster } from "../../model/cluster.ts"
 import { macBytes, macText } from "../../net/packet.ts"
 import type { Address, Prefix } from "../../net/types.ts"
@@ -21,7 +23,7 @@ import { NodeNamespace } from "./node-namespace.ts"
 import { NodeSetup, type NodeSetupOptions, type SetupInput } from "./node-setup.ts"
 import { PeerNumbers, peersOf } from "./peers.ts"
 import { PodAddresses } from "./pod-addresses.ts"
-import { configurePodEnd, createPair, familiesOf, openPodNamespace, raiseHostEnd } from "./pod-interface.ts"
+import { createPair, familiesOf, isThere, nameTaken, openPodNamespace, stepsToUse } from "./pod-interface.ts"
 
 export interface NodeNetworkOptions extends NodeSetupOptions {
   /** Path of the node's network namespace; undefined: the one this process runs in. */
@@ -30,8 +32,11 @@ export interface NodeNetworkOptions extends NodeSetupOptions {
   readonly evenInitial?: boolean
   /** This node's ranges; empty: those of its Node object. */
   readonly podPrefixes: readonly Prefix[]
-  /** Attaches the pod program, which drops until the pod is known, at the node's end of a pod's pair. */
-  readonly attachPod: (ifindex: number) => void | Promise<void>
+  /**
+   * What attaches the pod program, which drops until the pod is known, at the node's end of a pod's pair: requests to the node's
+   * namespace, made in one go. EEXIST among the answers is no failure.
+   */
+  readonly podHook: (ifindex: number) => readonly Request[]
   /** Whether that program is in place. */
   readonly isHooked: (ifindex: number) => boolean
   /** Told of the addresses that a pod (`NAMESPACE/NAME`) got; undefined: it has none from this network any more. */
@@ -39,6 +44,8 @@ export interface NodeNetworkOptions extends NodeSetupOptions {
   /** Commits the forwarding of now; resolves once it is enforced. */
   readonly onChange: () => Promise<unknown>
 }
+
+const EEXIST = 17
 
 interface Ref {
   readonly container: string
@@ -76,6 +83,7 @@ export class NodeNetwork {
   readonly #ipam: Ipam
   readonly #podAddresses: PodAddresses
   readonly #numbers: PeerNumbers
+  readonly #steps = new KernelSteps()
   readonly #removal: LinkRemoval
   readonly #underWay = new Map<string, Promise<unknown>>()
   #cluster: Cluster | undefined
@@ -86,12 +94,15 @@ export class NodeNetwork {
   constructor(options: NodeNetworkOptions) {
     this.#options = options
     this.#namespace = new NodeNamespace(options.netns, options.evenInitial)
-    this.#removal = new LinkRemoval(this.#namespace.netlink)
-    this.#setup = new NodeSetup(this.#namespace, options)
+    this.#removal = new LinkRemoval(this.#namespace.handle)
+    this.#setup = new NodeSetup(this.#namespace, this.#steps, options)
     this.#pods = new LocalPods(options.onAddresses ?? (() => undefined))
-    this.#attachments = new Attachments(join(options.stateDirectory, "attachments"), (before, after) =>
-      this.#pods.change(before, after),
-    )
+    this.#attachments = new Attachments(join(options.stateDirectory, "attachments"), (before, after) => {
+      this.#pods.change(before, after)
+      if (before !== undefined && before.phase !== "leaving")
+        for (const one of before.addresses) this.#setup.detach(one)
+      if (after !== undefined && after.phase !== "leaving") for (const one of after.addresses) this.#setup.attach(one)
+    })
     this.#ipam = new Ipam({
       file: join(options.stateDirectory, "ipam.json"),
       inUse: [...this.#attachments.all()].flatMap((one) => one.addresses.map((a) => [a, ownerOf(one)] as const)),
@@ -102,7 +113,7 @@ export class NodeNetwork {
 
   /** Makes the node's interfaces, routes and rules, and clears away what a crash left. Returns what to attach to. */
   async setup(cluster: Cluster): Promise<NodeDevices> {
-    this.#clearRemains()
+    await this.#clearRemains()
     await this.reconcile(cluster, { full: true })
     return this.#devices()
   }
@@ -125,8 +136,12 @@ export class NodeNetwork {
   /** Attaches the pod program wherever it is missing. To be called once the plane is loaded. */
   async rehook(): Promise<void> {
     this.#hooked = true
-    for (const { phase, ifindex } of [...this.#attachments.all()])
-      if (phase === "attached" && !this.#options.isHooked(ifindex)) await this.#options.attachPod(ifindex)
+    for (const { phase, ifindex } of this.attachments()) {
+      if (phase !== "attached" || this.#options.isHooked(ifindex)) continue
+      const requests = this.#options.podHook(ifindex)
+      if (requests.length === 0) continue
+      await this.#steps.take([{ namespace: this.#namespace.handle, requests, tolerate: EEXIST }])
+    }
   }
 
   /** The state for the plane; undefined before the first `reconcile`. */
@@ -158,22 +173,14 @@ export class NodeNetwork {
     const cluster = this.#ready()
     const { handle, inode } = openPodNamespace(netns, this.#namespace)
     try {
-      const netlink = Netlink.open(handle)
-      try {
-        if (netlink.link(ifname) !== undefined)
-          throw new NetworkError(
-            "interface",
-            `Cannot make the interface ${ifname} in ${netns}: there is one of that name`,
-            "Run DEL first, or choose another CNI_IFNAME",
-          )
-        const earlier = this.#attachments.get(request)
-        if (earlier !== undefined) await this.#detach(earlier)
-        const making = this.#plan(request, inode, cluster)
-        await this.#make(making, handle, netlink)
-        return attachedOf(making)
-      } finally {
-        netlink.close()
+      const earlier = this.#attachments.get(request)
+      if (earlier !== undefined) {
+        if (await isThere(this.#steps, handle, ifname)) throw nameTaken(ifname, netns)
+        await this.#detach(earlier)
       }
+      const making = this.#plan(request, inode, cluster)
+      await this.#make(making, handle)
+      return attachedOf(making)
     } finally {
       handle.close()
     }
@@ -182,7 +189,7 @@ export class NodeNetwork {
   /** Takes the addresses and writes down what is about to be made. */
   #plan(request: AttachRequest, netnsInode: number, cluster: Cluster): Attachment {
     const { container, ifname, netns, network, namespace, pod } = request
-    const addresses = this.#podAddresses.take(request, ownerOf(request), cluster, this.attachments())
+    const addresses = this.#podAddresses.take(request, ownerOf(request), cluster, this.#attachments.ofPod(request))
     const first = addresses[0]
     const making: Attachment = {
       ...{ phase: "making", container, ifname, netns, netnsInode, network, namespace, pod, addresses },
@@ -199,19 +206,16 @@ export class NodeNetwork {
     return making
   }
 
-  async #make(making: Attachment, handle: NamespaceHandle, netlink: Netlink): Promise<void> {
+  async #make(making: Attachment, handle: NamespaceHandle): Promise<void> {
     const { ifname, mtu, addresses, hostName } = making
     const bytes = this.#setup.bigTcp?.bytes
     const big = bytes === undefined ? {} : { limits: limitsOf(bytes), ipv6Mtu: bigTcpMtu(mtu) }
     const wanted = { ifname, mac: macBytes(making.mac), mtu, addresses, hostName, ...big }
     try {
-      const ifindex = createPair(this.#namespace, handle, wanted)
-      // Before either end is up: no packet of the pod passes a hook that does not judge.
-      await this.#options.attachPod(ifindex)
-      raiseHostEnd(this.#namespace, ifindex, hostName)
-      configurePodEnd(handle, netlink, wanted)
-      this.#attachments.put({ ...making, ifindex, phase: "attached" })
-      this.#setup.routeTo(addresses)
+      const pair = await createPair(this.#steps, this.#namespace, handle, wanted)
+      const hook = this.#options.podHook(pair.ifindex)
+      await this.#steps.take(stepsToUse(this.#namespace, handle, wanted, pair, hook))
+      this.#attachments.put({ ...making, ifindex: pair.ifindex, phase: "attached" })
       await this.#commit()
     } catch (error) {
       await this.#detach(this.#attachments.get(making) ?? making)
@@ -246,7 +250,7 @@ export class NodeNetwork {
     const stale = this.attachments().filter((one) => one.network === network && !keep.has(attachmentKey(one)))
     const idle = stale.filter((one) => !this.#underWay.has(attachmentKey(one)))
     const results = await Promise.allSettled(idle.map((one) => this.del(one)))
-    this.#deleteOrphans()
+    await this.#deleteOrphans()
     const failed = results.find((result) => result.status === "rejected")
     if (failed !== undefined) throw failed.reason
   }
@@ -263,9 +267,9 @@ export class NodeNetwork {
 
   /** Takes everything out of the node, the pods' interfaces too: without a plane nobody would judge their packets. */
   async remove(): Promise<void> {
-    this.#removal.deleteAll(this.attachments().map((one) => one.hostName))
+    await this.#removal.deleteAll(this.attachments().map((one) => one.hostName))
     for (const attachment of this.attachments()) this.#forget(attachment)
-    this.#deleteOrphans()
+    await this.#deleteOrphans()
     await this.#setup.remove()
   }
 
@@ -306,12 +310,7 @@ export class NodeNetwork {
   }
 
   #input(cluster: Cluster): SetupInput {
-    return {
-      cluster,
-      peers: this.#peersIn(cluster),
-      ranges: this.#ranges(cluster),
-      attached: [...this.#attachments.all()].flatMap((one) => (one.phase === "leaving" ? [] : one.addresses)),
-    }
+    return { cluster, peers: this.#peersIn(cluster), ranges: this.#ranges(cluster) }
   }
 
   /** Its interface goes at once, its addresses when the plane has let go of them. */
@@ -331,7 +330,7 @@ export class NodeNetwork {
 
   /** Commits, and frees what had left before the commit began. */
   async #commit(): Promise<void> {
-    const left = this.attachments().filter((one) => one.phase === "leaving")
+    const left = [...this.#attachments.leaving]
     try {
       await this.#options.onChange()
     } catch (cause) {
@@ -349,31 +348,40 @@ export class NodeNetwork {
   }
 
   /** Attachments that were being made when an agent died: the runtime never got an answer and will ask anew. */
-  #clearRemains(): void {
+  async #clearRemains(): Promise<void> {
     const half = this.attachments().filter((one) => one.phase === "making" && !this.#underWay.has(attachmentKey(one)))
-    this.#removal.deleteAll(half.map((one) => one.hostName))
+    await this.#removal.deleteAll(half.map((one) => one.hostName))
     for (const attachment of half) this.#forget(attachment)
-    this.#deleteOrphans()
+    await this.#deleteOrphans()
   }
 
-  #deleteOrphans(): void {
-    const known = new Set(this.attachments().map((one) => one.hostName))
+  async #deleteOrphans(): Promise<void> {
     const isOurs = (link: Link): boolean =>
       isHostName(link.name) && link.kind === "veth" && macText(link.mac) === macText(GATEWAY_MAC)
-    const orphans = this.#namespace.netlink.links().filter((link) => isOurs(link) && !known.has(link.name))
-    this.#removal.deleteAll(orphans.map((link) => link.name))
+    const links = await this.#links()
+    // Known by now: what was made meanwhile is among the links, and noted before it was made.
+    const known = new Set(this.attachments().map((one) => one.hostName))
+    const orphans = links.filter((link) => isOurs(link) && !known.has(link.name))
+    // By index: what has the same name by the time that they are deleted is another.
+    await this.#removal.deleteAll(orphans.map((link) => link.index))
+  }
+
+  async #links(): Promise<readonly Link[]> {
+    const [found = []] = await this.#steps.take([{ namespace: this.#namespace.handle, requests: [listLinks()] }])
+    return found.map(decodeLink)
   }
 
   /** A pair ends with the pod's namespace, also when nobody called DEL. */
   async #repairAttachments(): Promise<void> {
-    const there = new Map(this.#namespace.netlink.links().map((link) => [link.name, link]))
     const attached = this.attachments().filter((one) => one.phase === "attached")
+    const there = new Map((await this.#links()).map((link) => [link.name, link]))
     const gone = attached.filter((one) => there.get(one.hostName)?.index !== one.ifindex)
-    for (const one of gone) if (!this.#underWay.has(attachmentKey(one))) this.#attachments.leave(one)
+    for (const one of gone)
+      if (!this.#underWay.has(attachmentKey(one)) && this.#attachments.get(one) === one) this.#attachments.leave(one)
     if (this.#hooked) await this.rehook()
     await this.#repairLimits(attached, there)
     // Not awaited: the commit may be waiting for this reconcile.
-    if (this.attachments().some((one) => one.phase === "leaving")) void this.#commit().catch(() => undefined)
+    if (this.#attachments.leaving.size > 0) void this.#commit().catch(() => undefined)
   }
 
   /** Brings the pods that are here to the packet limits of now: they were made under another setting or by another version. */

@@ -1,8 +1,9 @@
+import { isKernelError } from "../../kernel/error.ts"
 import type { Link } from "../../kernel/netlink/link.ts"
+import type { Netlink } from "../../kernel/netlink/netlink.ts"
 import { NetworkError } from "./error.ts"
 import { GATEWAY_MAC, NODE_MAC } from "./gateway.ts"
 import { linkSetting, type NodeNamespace, type Settings } from "./node-namespace.ts"
-import { raise } from "./pod-interface.ts"
 
 /** The node routes its pods' addresses into the first of this pair; a program at its egress judges and delivers. */
 export const HEDDLE0 = "heddle0"
@@ -127,4 +128,15 @@ function linkNamed(node: NodeNamespace, name: string): Link {
   const link = node.netlink.link(name)
   if (link === undefined) throw new Error(`Cannot set ${name} up: it is gone; see who removes links on this node`)
   return link
+}
+
+/** Two requests: within one the kernel brings the link up first, and with it an address of its own making. */
+function raise(netlink: Netlink, ifindex: number): void {
+  try {
+    netlink.setLink(ifindex, { ipv6AddressGeneration: "none" })
+  } catch (error) {
+    // No IPv6 on this link: its MTU is below 1280, or the kernel has none.
+    if (!isKernelError(error, "EAFNOSUPPORT")) throw error
+  }
+  netlink.setLink(ifindex, { up: true })
 }

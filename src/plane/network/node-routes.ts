@@ -1,6 +1,10 @@
 import { isKernelError } from "../../kernel/error.ts"
+import type { NamespaceHandle } from "../../kernel/namespace.ts"
 import type { Netlink } from "../../kernel/netlink/netlink.ts"
-import type { Route } from "../../kernel/netlink/route.ts"
+import { addRoute, deleteRoute } from "../../kernel/netlink/requests.ts"
+import type { Route, RouteOptions } from "../../kernel/netlink/route.ts"
+import type { Request } from "../../kernel/netlink/socket.ts"
+import type { KernelSteps } from "../../kernel/netlink/steps.ts"
 import { prefixFamily } from "../../net/prefix.ts"
 import type { Address, Family, Prefix } from "../../net/types.ts"
 
@@ -28,12 +32,28 @@ export function applyRoutes(netlink: Netlink, wanted: NodeRoutes): void {
     if (right && wanted.destinations.has(route.destination)) missing.delete(route.destination)
     else stale.push(route)
   }
-  for (const route of stale) deleteRoute(netlink, route)
-  for (const destination of missing) addRoute(netlink, wanted, destination)
+  for (const route of stale) removeRoute(netlink, route)
+  for (const destination of missing) netlink.socket.change(routeRequest(wanted, destination))
 }
 
-/** Adds the route to one destination; does nothing when it is there. */
-export function addRoute(netlink: Netlink, wanted: Omit<NodeRoutes, "destinations">, destination: Prefix): void {
+const ESRCH = 3
+/** Acknowledgements that surely fit into a socket's buffer. */
+const TOGETHER = 64
+
+/** Adds the routes to those of `destinations` that are wanted, and takes the others away; it does not matter what is there. */
+export async function changeRoutes(
+  steps: KernelSteps,
+  namespace: NamespaceHandle,
+  to: Omit<NodeRoutes, "destinations">,
+  destinations: ReadonlySet<Prefix>,
+  isWanted: (destination: Prefix) => boolean,
+): Promise<void> {
+  const requests = [...destinations].map((one) => (isWanted(one) ? routeRequest(to, one) : deletion(to, one)))
+  for (let i = 0; i < requests.length; i += TOGETHER)
+    await steps.take([{ namespace, requests: requests.slice(i, i + TOGETHER), tolerate: ESRCH }])
+}
+
+function routeRequest(wanted: Omit<NodeRoutes, "destinations">, destination: Prefix): Request {
   const source = wanted.sources[prefixFamily(destination)]
   const route = {
     destination,
@@ -42,11 +62,11 @@ export function addRoute(netlink: Netlink, wanted: Omit<NodeRoutes, "destination
     protocol: ROUTE_PROTOCOL,
     scope: "link",
   } as const
-  netlink.addRoute(source === undefined ? route : { ...route, source })
+  return addRoute(source === undefined ? route : { ...route, source })
 }
 
 export function removeRoutes(netlink: Netlink): void {
-  for (const route of ownRoutes(netlink)) deleteRoute(netlink, route)
+  for (const route of ownRoutes(netlink)) removeRoute(netlink, route)
 }
 
 /** Destinations in the main table to which someone else has a route. */
@@ -76,13 +96,20 @@ function routesOf(netlink: Netlink, family: Family): Route[] {
   }
 }
 
-function deleteRoute(netlink: Netlink, route: Route): void {
-  const { destination, ifindex, metric } = route
-  netlink.deleteRoute({
+function removeRoute(netlink: Netlink, route: Route): void {
+  netlink.deleteRoute(identityOf(route))
+}
+
+function deletion({ ifindex }: Omit<NodeRoutes, "destinations">, destination: Prefix): Request {
+  return deleteRoute(identityOf({ destination, ifindex, metric: METRIC }))
+}
+
+function identityOf({ destination, ifindex, metric }: Pick<Route, "destination" | "ifindex" | "metric">): RouteOptions {
+  return {
     destination,
     protocol: ROUTE_PROTOCOL,
     table: MAIN,
     ...(ifindex === undefined ? {} : { ifindex }),
     ...(metric === undefined ? {} : { metric }),
-  })
+  }
 }

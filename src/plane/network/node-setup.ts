@@ -1,4 +1,5 @@
 import { join } from "node:path"
+import type { KernelSteps } from "../../kernel/netlink/steps.ts"
 import { runNft } from "../../kernel/nft.ts"
 import type { Cluster } from "../../model/cluster.ts"
 import { familyOf } from "../../net/address.ts"
@@ -6,7 +7,7 @@ import type { Address, Family, Prefix } from "../../net/types.ts"
 import type { Peer } from "../plane.ts"
 import { type BigTcp, type BigTcpMode, decideBigTcp, limitsOf, wayOf } from "./big-tcp.ts"
 import { NetworkError } from "./error.ts"
-import { everything, hostPrefix } from "./gateway.ts"
+import { everything } from "./gateway.ts"
 import { LinkLimits, limitChange } from "./link-limits.ts"
 import { masqueradeScript, removalScript } from "./masquerade.ts"
 import { IPV6_LEAST, podMtu } from "./mtu.ts"
@@ -21,7 +22,7 @@ import {
   removeDevices,
 } from "./node-devices.ts"
 import type { NodeNamespace } from "./node-namespace.ts"
-import { addRoute, applyRoutes, foreignDestinations, removeRoutes } from "./node-routes.ts"
+import { applyRoutes, changeRoutes, foreignDestinations, removeRoutes } from "./node-routes.ts"
 import { NodeSettings } from "./node-settings.ts"
 import { PodRoutes } from "./pod-routes.ts"
 import { isRecord, readState, writeState } from "./state-file.ts"
@@ -46,13 +47,12 @@ export interface SetupInput {
   readonly peers: ReadonlyMap<string, Peer>
   /** This node's ranges. */
   readonly ranges: readonly Prefix[]
-  /** Addresses of the pods that are here. */
-  readonly attached: readonly Address[]
 }
 
 /** Interfaces, routes, settings and masquerade of one node: desired against actual, repaired, never anybody else's. */
 export class NodeSetup {
   readonly #namespace: NodeNamespace
+  readonly #steps: KernelSteps
   readonly #options: NodeSetupOptions
   readonly #settings: NodeSettings
   readonly #limits: LinkLimits
@@ -60,18 +60,18 @@ export class NodeSetup {
   readonly #portFile: string
   #devices: NodeDevices | undefined
   #bigTcp: BigTcp | undefined
-  #uplink: string | undefined
+  #uplink: { readonly name: string; readonly mtu: number } | undefined
   #mtu = 0
   #sources: Partial<Record<Family, Address>> = {}
   #foreign: ReadonlySet<Prefix> = new Set()
-  #routed: ReadonlySet<Prefix> = new Set()
-  /** The node's addresses when its routes were compared last. */
+  /** The node's addresses for which its routes are right; undefined: they may not be. */
   #own: string | undefined
   #script: string | undefined
   #nft: Promise<void> = Promise.resolve()
 
-  constructor(namespace: NodeNamespace, options: NodeSetupOptions) {
+  constructor(namespace: NodeNamespace, steps: KernelSteps, options: NodeSetupOptions) {
     this.#namespace = namespace
+    this.#steps = steps
     this.#options = options
     this.#settings = new NodeSettings(namespace, join(options.stateDirectory, "sysctls.json"))
     this.#limits = new LinkLimits(namespace.netlink, join(options.stateDirectory, "link-limits.json"))
@@ -100,23 +100,20 @@ export class NodeSetup {
   async ensure(input: SetupInput, full: boolean): Promise<boolean> {
     const before = this.#devices
     if (full || this.#uplink === undefined) this.#uplink = this.#findUplink(input.cluster)
-    const mtu = this.#wantedMtu(input, this.#uplink)
-    if (full || before === undefined || mtu !== this.#mtu) this.#ensureDevices(this.#uplink, mtu)
-    this.#ensureRoutes(input, full || before === undefined)
+    const mtu = this.#wantedMtu(input, this.#uplink.mtu)
+    if (full || before === undefined || mtu !== this.#mtu) this.#ensureDevices(this.#uplink.name, mtu)
+    await this.#ensureRoutes(input, full || before === undefined)
     await this.#ensureMasquerade(input, full)
     return JSON.stringify(before) !== JSON.stringify(this.#devices)
   }
 
-  /** Routes to addresses of a new pod, where no range covers them. */
-  routeTo(addresses: readonly Address[]): void {
-    const ifindex = this.#devices?.heddle0
-    if (ifindex === undefined) return
-    for (const address of addresses) {
-      const prefix = hostPrefix(address)
-      if (this.#podRoutes.covers(address) || this.#routed.has(prefix)) continue
-      addRoute(this.#namespace.netlink, { ifindex, sources: this.#sources }, prefix)
-      this.#routed = new Set([...this.#routed, prefix])
-    }
+  /** A pod that is here has, or no longer has, the address: the next `ensure` sees to its route. */
+  attach(address: Address): void {
+    this.#podRoutes.attach(address)
+  }
+
+  detach(address: Address): void {
+    this.#podRoutes.detach(address)
   }
 
   async remove(): Promise<void> {
@@ -127,7 +124,6 @@ export class NodeSetup {
     this.#limits.restore()
     this.#devices = undefined
     this.#script = undefined
-    this.#routed = new Set()
   }
 
   #ensureDevices(uplink: string, mtu: number): void {
@@ -162,9 +158,9 @@ export class NodeSetup {
     this.#bigTcp = bigTcp
   }
 
-  #wantedMtu({ cluster, peers, ranges }: SetupInput, uplink: string): number {
+  #wantedMtu({ cluster, peers, ranges }: SetupInput, uplinkMtu: number): number {
     const { routing } = this.#options
-    const path = this.#options.mtu ?? this.#namespace.netlink.link(uplink)?.mtu ?? 1500
+    const path = this.#options.mtu ?? uplinkMtu
     // As `addressOfPeer` chooses, also for peers that are to come.
     const ends = [cluster.nodes.get(this.#options.node)?.addresses[0], ...[...peers.values()].map((one) => one.address)]
     const outer = ends.some((address) => address !== undefined && familyOf(address) === 6) ? 6 : 4
@@ -177,8 +173,12 @@ export class NodeSetup {
     )
   }
 
-  #findUplink(cluster: Cluster): string {
-    if (this.#options.uplink !== undefined) return this.#options.uplink
+  #findUplink(cluster: Cluster): { readonly name: string; readonly mtu: number } {
+    const name = this.#options.uplink ?? this.#uplinkOf(cluster)
+    return { name, mtu: this.#namespace.netlink.link(name)?.mtu ?? 1500 }
+  }
+
+  #uplinkOf(cluster: Cluster): string {
     const { netlink } = this.#namespace
     const own = new Set(cluster.nodes.get(this.#options.node)?.addresses)
     const index =
@@ -195,23 +195,25 @@ export class NodeSetup {
     )
   }
 
-  #ensureRoutes(input: SetupInput, full: boolean): void {
+  async #ensureRoutes(input: SetupInput, full: boolean): Promise<void> {
     const ifindex = this.#devices?.heddle0
     if (ifindex === undefined) return
     const { netlink } = this.#namespace
     const own = input.cluster.nodes.get(this.#options.node)?.addresses ?? []
     // Routes name the node's address as source: with another one they must be made anew.
     const all = full || own.join() !== this.#own
-    const usable = all ? netlink.addresses().filter((one) => !one.tentative) : undefined
-    if (usable !== undefined) {
+    if (all) {
       this.#foreign = foreignDestinations(netlink)
+      const usable = netlink.addresses().filter((one) => !one.tentative)
       const here = own.filter((address) => usable.some((one) => one.address === address))
       this.#sources = sourcesOf(here)
     }
-    const wanted = this.#podRoutes.wanted(input.cluster, input.ranges, input.attached, this.#foreign)
-    if (!all && wanted.size === this.#routed.size && wanted.isSubsetOf(this.#routed)) return
-    applyRoutes(netlink, { ifindex, destinations: wanted, sources: this.#sources })
-    this.#routed = wanted
+    const changed = this.#podRoutes.update(input.cluster, input.ranges, this.#foreign)
+    const to = { ifindex, sources: this.#sources }
+    // Until it is done nothing is known: a failure must not leave a route out for good.
+    this.#own = undefined
+    if (all || changed === undefined) applyRoutes(netlink, { ...to, destinations: this.#podRoutes.all() })
+    else await changeRoutes(this.#steps, this.#namespace.handle, to, changed, (one) => this.#podRoutes.has(one))
     this.#own = own.join()
   }
 

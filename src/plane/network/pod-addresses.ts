@@ -1,16 +1,22 @@
-import type { Cluster, Endpoint } from "../../model/cluster.ts"
+import type { Cluster } from "../../model/cluster.ts"
+import { changedKeys } from "../../model/sharded-map.ts"
 import type { Address } from "../../net/types.ts"
 import type { Attachment } from "./attachment.ts"
 import { NetworkError } from "./error.ts"
 import type { Ipam } from "./ipam.ts"
 
+interface HasAddresses {
+  readonly addresses: readonly Address[]
+}
+
 /** Decides which addresses a pod gets. */
 export class PodAddresses {
   readonly #ipam: Ipam
   readonly #node: string
-  #endpoints: ReadonlyMap<string, Endpoint> | undefined
-  #nodes: Cluster["nodes"] | undefined
-  #used: ReadonlySet<Address> = new Set()
+  #endpoints: Cluster["endpoints"] = new Map()
+  #nodes: Cluster["nodes"] = new Map()
+  /** By how many endpoints and nodes. */
+  readonly #used = new Map<Address, number>()
 
   constructor(ipam: Ipam, node: string) {
     this.#ipam = ipam
@@ -19,25 +25,20 @@ export class PodAddresses {
 
   /**
    * Those stated by the runtime; else those that the pod's object states, so that a pod keeps its addresses; else one of
-   * each family that the node has ranges of. All or none are taken; throws `NetworkError`.
+   * each family that the node has ranges of. All or none are taken; throws `NetworkError`. `ofPod`: what is attached for it.
    */
   take(
     request: { readonly namespace: string; readonly pod: string; readonly addresses: readonly Address[] },
     owner: string,
     cluster: Cluster,
-    attachments: readonly Attachment[],
+    ofPod: Iterable<Attachment>,
   ): readonly Address[] {
     const own = [...new Set(request.addresses)]
     if (own.length > 0) return this.#claim(own, owner)
     const endpoint = cluster.endpoints.get(`${request.namespace}/${request.pod}`)
     const stated = endpoint?.node === this.#node ? endpoint.addresses : []
     // A sandbox made anew while the old one is still there: the object still shows the old one's addresses.
-    const ofOldSandbox = attachments.some(
-      (one) =>
-        one.namespace === request.namespace &&
-        one.pod === request.pod &&
-        one.addresses.some((address) => stated.includes(address)),
-    )
+    const ofOldSandbox = [...ofPod].some((one) => one.addresses.some((address) => stated.includes(address)))
     if (stated.length > 0 && !(ofOldSandbox && this.#ipam.families.length > 0)) return this.#claim(stated, owner)
     if (this.#ipam.families.length === 0)
       throw new NetworkError(
@@ -58,10 +59,10 @@ export class PodAddresses {
   }
 
   #allocate(owner: string, cluster: Cluster): readonly Address[] {
-    const used = this.#usedIn(cluster)
+    this.#follow(cluster)
     return this.#allOrNone(owner, (taken) => {
       for (const family of this.#ipam.families)
-        taken.push(this.#ipam.allocate(family, owner, (address) => used.has(address)))
+        taken.push(this.#ipam.allocate(family, owner, (address) => this.#used.has(address)))
     })
   }
 
@@ -76,15 +77,24 @@ export class PodAddresses {
     }
   }
 
-  /** Addresses that the cluster's objects show: also those stated for pods that are not attached yet, and of nodes. */
-  #usedIn(cluster: Cluster): ReadonlySet<Address> {
-    if (cluster.endpoints === this.#endpoints && cluster.nodes === this.#nodes) return this.#used
-    const used = new Set<Address>()
-    for (const { addresses } of cluster.endpoints.values()) for (const address of addresses) used.add(address)
-    for (const { addresses } of cluster.nodes.values()) for (const address of addresses) used.add(address)
-    this.#endpoints = cluster.endpoints
-    this.#nodes = cluster.nodes
-    this.#used = used
-    return used
+  /** Counts the addresses that the cluster's objects show: also those stated for pods that are not attached yet, and of nodes. */
+  #follow({ endpoints, nodes }: Cluster): void {
+    this.#recount(this.#endpoints, endpoints)
+    this.#recount(this.#nodes, nodes)
+    this.#endpoints = endpoints
+    this.#nodes = nodes
+  }
+
+  #recount(before: ReadonlyMap<string, HasAddresses>, after: ReadonlyMap<string, HasAddresses>): void {
+    for (const key of changedKeys(before, after)) {
+      for (const address of before.get(key)?.addresses ?? []) this.#count(address, -1)
+      for (const address of after.get(key)?.addresses ?? []) this.#count(address, 1)
+    }
+  }
+
+  #count(address: Address, by: 1 | -1): void {
+    const count = (this.#used.get(address) ?? 0) + by
+    if (count > 0) this.#used.set(address, count)
+    else this.#used.delete(address)
   }
 }

@@ -1,13 +1,25 @@
 import { isKernelError } from "../../kernel/error.ts"
 import { inNamespace, type NamespaceHandle, namespaceInode, openNamespace } from "../../kernel/namespace.ts"
-import type { PacketLimits } from "../../kernel/netlink/link.ts"
-import type { Netlink } from "../../kernel/netlink/netlink.ts"
+import { decodeLink, type PacketLimits } from "../../kernel/netlink/link.ts"
+import type { Message } from "../../kernel/netlink/message.ts"
+import {
+  addAddress,
+  addRoute,
+  addVeth,
+  changeLink,
+  deleteLink,
+  findLink,
+  listRoutes,
+} from "../../kernel/netlink/requests.ts"
+import { decodeRoute } from "../../kernel/netlink/route.ts"
+import type { Request } from "../../kernel/netlink/socket.ts"
+import type { KernelSteps, Step } from "../../kernel/netlink/steps.ts"
 import { inInitialNamespace } from "../../kernel/sysctl.ts"
 import { familyOf } from "../../net/address.ts"
 import type { Address, Family } from "../../net/types.ts"
 import { NetworkError } from "./error.ts"
 import { everything, GATEWAY_MAC, gateways, hostPrefix } from "./gateway.ts"
-import { applySettings, linkSetting, type NodeNamespace } from "./node-namespace.ts"
+import { linkSetting, type NodeNamespace } from "./node-namespace.ts"
 
 /** What a pod's interface shall be. */
 export interface PodInterface {
@@ -58,89 +70,167 @@ export function openPodNamespace(path: string, node: NodeNamespace): { handle: N
   }
 }
 
+/** A pair that was made, both ends down. */
+export interface Pair {
+  /** Index of the node's end, on the node. */
+  readonly ifindex: number
+  /** Index of the pod's end, in the pod. */
+  readonly podIfindex: number
+  /** Families in which the pod has a default route already: its first interface's. */
+  readonly routed: readonly Family[]
+}
+
+const ENODEV = 19
+const ENOENT = 2
+const EEXIST = 17
+const EAFNOSUPPORT = 97
+/** LOOPBACK_IFINDEX of include/net/flow.h. */
+const LOOPBACK = 1
+const MAIN = 254
+
 /**
- * Makes the veth pair with both ends down and returns the index of the node's end. The pod's end is born in the pod. What
- * has the same name on the node is left from an attachment that nobody knows any more and makes room.
+ * Makes the veth pair with both ends down. The pod's end is born in the pod. What has the same name on the node is left from an
+ * attachment that nobody knows any more and makes room.
  */
-export function createPair(node: NodeNamespace, pod: NamespaceHandle, wanted: PodInterface): number {
-  const make = (): number =>
-    node.netlink.addVeth({
-      name: wanted.hostName,
-      mac: GATEWAY_MAC,
-      mtu: wanted.mtu,
-      ...(wanted.limits === undefined ? {} : { limits: wanted.limits }),
-      peer: { name: wanted.ifname, namespace: pod, mac: wanted.mac },
-    }).index
+export async function createPair(
+  steps: KernelSteps,
+  node: NodeNamespace,
+  pod: NamespaceHandle,
+  wanted: PodInterface,
+): Promise<Pair> {
+  const { ifname, hostName, mac, mtu, limits, addresses } = wanted
+  const pair = addVeth({
+    ...{ name: hostName, mac: GATEWAY_MAC, mtu },
+    ...(limits === undefined ? {} : { limits }),
+    peer: { name: ifname, namespace: pod, mac },
+  })
+  const families = familiesOf(addresses)
+  const make = async (): Promise<Pair> => {
+    const [found, ...tables] = await steps.take([
+      { namespace: node.handle, requests: [pair, findLink(hostName)] },
+      // A table that was never used is not there.
+      ...families.map((family) => ({
+        namespace: pod,
+        requests: [listRoutes({ family, table: MAIN })],
+        tolerate: ENOENT,
+      })),
+    ])
+    const link = found?.[0] && decodeLink(found[0])
+    if (link?.peer === undefined) throw new Error("it is gone already; see who removes links on this node")
+    const isDefault = (message: Message, family: Family): boolean => {
+      const route = decodeRoute(message)
+      return route?.table === MAIN && route.destination === everything[family]
+    }
+    const routed = families.filter((family, i) => tables[i]?.some((message) => isDefault(message, family)))
+    return { ifindex: link.index, podIfindex: link.peer, routed }
+  }
   try {
-    return make()
+    return await make()
   } catch (error) {
-    const stale = isKernelError(error, "EEXIST") ? node.netlink.link(wanted.hostName) : undefined
-    if (stale === undefined) throw interfaceError(wanted.ifname, error)
-    node.netlink.deleteLink(stale.index)
-    return make()
+    if (!isKernelError(error, "EEXIST")) throw interfaceError(ifname, error)
+    if (await isThere(steps, pod, ifname)) throw nameTaken(ifname, pod.path)
+    await steps.take([{ namespace: node.handle, requests: [deleteLink(hostName)], tolerate: ENODEV }])
+    return await make()
   }
 }
 
+/** Whether the namespace has a link of this name. */
+export async function isThere(steps: KernelSteps, namespace: NamespaceHandle, name: string): Promise<boolean> {
+  const [found] = await steps.take([{ namespace, requests: [findLink(name)], tolerate: ENODEV }])
+  return found?.length === 1
+}
+
+export function nameTaken(ifname: string, netns: string): NetworkError {
+  return new NetworkError(
+    "interface",
+    `Cannot make the interface ${ifname} in ${netns}: there is one of that name`,
+    "Run DEL first, or choose another CNI_IFNAME",
+  )
+}
+
 /**
- * Brings the node's end up. It has neither address nor route: a packet reaches the pod only by the hand of a program, and
- * comes from it only through the one at this hook. The stack still takes what that program lets through, so IPv6 stays
- * on, without an address of its own.
+ * The steps that take a pair into use, in this order: the program at the node's end, so that no packet of the pod ever passes a
+ * hook that does not judge; the node's end up; the pod's end up with its addresses and routes.
  */
-export function raiseHostEnd(node: NodeNamespace, ifindex: number, name: string): void {
-  node.set({
+export function stepsToUse(
+  node: NodeNamespace,
+  pod: NamespaceHandle,
+  wanted: PodInterface,
+  pair: Pair,
+  hook: readonly Request[],
+): readonly Step[] {
+  return [
+    ...(hook.length === 0 ? [] : [{ namespace: node.handle, requests: hook, tolerate: EEXIST }]),
+    ...nodeEndSteps(node.handle, wanted.hostName, pair.ifindex),
+    ...podEndSteps(pod, wanted, pair),
+  ]
+}
+
+/**
+ * The node's end has neither address nor route: a packet reaches the pod only by the hand of a program, and comes from it only
+ * through the one at this hook. The stack still takes what that program lets through, so IPv6 stays on, without an address of
+ * its own.
+ */
+function nodeEndSteps(namespace: NamespaceHandle, name: string, ifindex: number): Step[] {
+  const settings = {
     [linkSetting("ipv4", name, "rp_filter")]: 0,
     [linkSetting("ipv4", name, "forwarding")]: 1,
     [linkSetting("ipv6", name, "disable_ipv6")]: 0,
     [linkSetting("ipv6", name, "accept_ra")]: 0,
     [linkSetting("ipv6", name, "forwarding")]: 1,
-  })
-  raise(node.netlink, ifindex)
+  }
+  return [{ namespace, settings }, noLinkLocal(namespace, ifindex), { namespace, requests: [up(ifindex)] }]
 }
 
 /** Above the metric that the kernel gives IPv6 routes without one (IP6_RT_PRIO_USER, 1024). */
 const FURTHER_METRIC = 2_048
 
-/** Gives the pod's end its addresses and routes and brings it, and `lo`, up. */
-export function configurePodEnd(handle: NamespaceHandle, netlink: Netlink, wanted: PodInterface): void {
-  const { ifname, addresses } = wanted
+function podEndSteps(namespace: NamespaceHandle, wanted: PodInterface, pair: Pair): Step[] {
+  const { ifname, addresses, ipv6Mtu } = wanted
+  const ifindex = pair.podIfindex
   const families = familiesOf(addresses)
-  inNamespace(handle, () =>
-    applySettings({
-      [linkSetting("ipv6", ifname, "disable_ipv6")]: families.includes(6) ? 0 : 1,
-      [linkSetting("ipv6", ifname, "accept_ra")]: 0,
-    }),
-  )
-  const link = netlink.link(ifname)
-  const lo = netlink.link("lo")
-  if (link === undefined) throw interfaceError(ifname, new Error("it is gone already"))
-  if (lo !== undefined && !lo.up) netlink.setLink(lo.index, { up: true })
-  const ifindex = link.index
-  raise(netlink, ifindex)
-  for (const address of addresses) {
+  const settings = {
+    [linkSetting("ipv6", ifname, "disable_ipv6")]: families.includes(6) ? 0 : 1,
+    [linkSetting("ipv6", ifname, "accept_ra")]: 0,
+  }
+  const own = addresses.map((address) => {
     const prefixLength = familyOf(address) === 4 ? 32 : 128
-    netlink.addAddress({ ifindex, address, prefixLength, noDad: true, noPrefixRoute: true })
-  }
-  for (const family of families) {
-    const gateway = gateways[family]
+    return addAddress({ ifindex, address, prefixLength, noDad: true, noPrefixRoute: true })
+  })
+  const routes = families.flatMap((family) => {
     // A pod's further interfaces leave the routes of its first alone: theirs come after it.
-    const isFurther = netlink.routes({ family, table: 254 }).some((route) => route.destination === everything[family])
-    const metric = isFurther ? { metric: FURTHER_METRIC + ifindex } : {}
-    const mtu = family === 6 && wanted.ipv6Mtu !== undefined ? { mtu: wanted.ipv6Mtu } : {}
-    // A link-local IPv6 gateway needs no route to itself; the IPv4 one is behind a /32.
-    if (family === 4) netlink.addRoute({ destination: hostPrefix(gateway), ifindex, scope: "link", ...metric })
-    netlink.addRoute({ destination: everything[family], gateway, ifindex, onlink: true, ...metric, ...mtu })
-  }
+    const metric = pair.routed.includes(family) ? { metric: FURTHER_METRIC + ifindex } : {}
+    return routesBy(ifindex, family, { ...metric, ...(family === 6 && ipv6Mtu !== undefined ? { mtu: ipv6Mtu } : {}) })
+  })
+  return [
+    { namespace, settings },
+    noLinkLocal(namespace, ifindex),
+    { namespace, requests: [up(LOOPBACK), up(ifindex), ...own, ...routes] },
+  ]
 }
 
-/** Two requests: within one the kernel brings the link up first, and with it an address of its own making. */
-export function raise(netlink: Netlink, ifindex: number): void {
-  try {
-    netlink.setLink(ifindex, { ipv6AddressGeneration: "none" })
-  } catch (error) {
-    // No IPv6 on this link: its MTU is below 1280, or the kernel has none.
-    if (!isKernelError(error, "EAFNOSUPPORT")) throw error
-  }
-  netlink.setLink(ifindex, { up: true })
+function routesBy(
+  ifindex: number,
+  family: Family,
+  more: { readonly metric?: number; readonly mtu?: number },
+): Request[] {
+  const gateway = gateways[family]
+  const byDefault = addRoute({ destination: everything[family], gateway, ifindex, onlink: true, ...more })
+  // A link-local IPv6 gateway needs no route to itself; the IPv4 one is behind a /32.
+  if (family === 6) return [byDefault]
+  return [addRoute({ destination: hostPrefix(gateway), ifindex, scope: "link", ...more }), byDefault]
+}
+
+/**
+ * Before a link goes up: the kernel shall make no address of its own for it. In one request with it the kernel would bring the link up
+ * first. Links may be without IPv6: their MTU is below 1280, or the kernel has none.
+ */
+function noLinkLocal(namespace: NamespaceHandle, ifindex: number): Step {
+  return { namespace, requests: [changeLink(ifindex, { ipv6AddressGeneration: "none" })], tolerate: EAFNOSUPPORT }
+}
+
+function up(ifindex: number): Request {
+  return changeLink(ifindex, { up: true })
 }
 
 export function familiesOf(addresses: readonly Address[]): readonly Family[] {

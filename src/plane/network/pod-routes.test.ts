@@ -28,9 +28,12 @@ function clusterOf(nodes: readonly Node[], endpoints: readonly Endpoint[]): Clus
 
 function wanted(nodes: readonly Node[], endpoints: readonly Endpoint[], foreign: readonly string[] = []): string[] {
   const set = new Set(foreign.map((text) => parsePrefix(text)))
-  return [...new PodRoutes().wanted(clusterOf(nodes, endpoints), [], [], set)].toSorted()
+  const routes = new PodRoutes()
+  routes.update(clusterOf(nodes, endpoints), [], set)
+  return [...routes.all()].toSorted()
 }
 
+const none: ReadonlySet<never> = new Set()
 const a = nodeOf("a", ["192.0.2.1"], ["10.1.0.0/24", "fd00:1::/64"])
 const b = nodeOf("b", ["192.0.2.2"], ["10.2.0.0/24"])
 
@@ -58,15 +61,38 @@ describe("routes into heddle0", () => {
   test("follows a range that changes under the same endpoints", () => {
     const routes = new PodRoutes()
     const pod = podOf("p", "10.2.0.9")
-    expect([...routes.wanted(clusterOf([b], [pod]), [], [])]).toEqual(["10.2.0.0/24"])
+    expect(routes.update(clusterOf([b], [pod]), [], none)).toBeUndefined()
+    expect([...routes.all()]).toEqual(["10.2.0.0/24"])
     const own = [parsePrefix("10.9.0.0/24")]
-    expect([...routes.wanted(clusterOf([], [pod]), own, [])]).toEqual(["10.9.0.0/24", "10.2.0.9/32"])
+    expect(routes.update(clusterOf([], [pod]), own, none)).toBeUndefined()
+    expect([...routes.all()]).toEqual(["10.9.0.0/24", "10.2.0.9/32"])
     expect(routes.covers(parseAddress("10.9.0.7"))).toBe(true)
   })
 
-  test("pods that the cluster does not know yet are routed as well", () => {
-    const routes = new PodRoutes().wanted(clusterOf([a], []), [], [parseAddress("10.1.0.7"), parseAddress("10.7.0.7")])
-    expect([...routes]).toContain("10.7.0.7/32")
-    expect([...routes]).not.toContain("10.1.0.7/32")
+  test("tells what may have come or gone, and nothing when nothing did", () => {
+    const routes = new PodRoutes()
+    const cluster = clusterOf([a], [podOf("p", "10.1.0.9")])
+    routes.update(cluster, [], none)
+    expect([...(routes.update(cluster, [], none) ?? ["any"])]).toEqual([])
+    const more = {
+      ...cluster,
+      endpoints: new Map([...cluster.endpoints, ["x/q", podOf("q", "172.20.0.1", "10.1.0.8")]]),
+    }
+    expect([...(routes.update(more, [], none) ?? ["any"])]).toEqual(["172.20.0.1/32"])
+    expect(routes.has(parsePrefix("172.20.0.1/32"))).toBe(true)
+    expect([...(routes.update(cluster, [], none) ?? ["any"])]).toEqual(["172.20.0.1/32"])
+    expect(routes.has(parsePrefix("172.20.0.1/32"))).toBe(false)
+  })
+
+  test("pods that the cluster does not know yet are routed as well, as long as anybody has the address", () => {
+    const routes = new PodRoutes()
+    for (const text of ["10.1.0.7", "10.7.0.7"]) routes.attach(parseAddress(text))
+    routes.update(clusterOf([a], [podOf("p", "10.7.0.7")]), [], none)
+    expect([...routes.all()]).toEqual(["10.1.0.0/24", "fd00:1::/64", "10.7.0.7/32"])
+    routes.update(clusterOf([a], []), [], none)
+    expect(routes.has(parsePrefix("10.7.0.7/32"))).toBe(true)
+    routes.detach(parseAddress("10.7.0.7"))
+    expect([...(routes.update(clusterOf([a], []), [], none) ?? ["any"])]).toEqual(["10.7.0.7/32"])
+    expect(routes.has(parsePrefix("10.7.0.7/32"))).toBe(false)
   })
 })
