@@ -9,45 +9,6 @@ import type { Compiled } from "./compiled.ts"
 
 const SEED = 20_261_122
 
-/** A stream of bits out of one number, for choosing item by item. */
-function chooser(seed: number): () => number {
-  let state = seed | 1
-  return () => {
-    state ^= state << 13
-    state ^= state >>> 17
-    state ^= state << 5
-    return state >>> 0
-  }
-}
-
-function shuffled<T>(items: readonly T[], next: () => number): T[] {
-  return items
-    .map((item) => [next(), item] as const)
-    .sort(([a], [b]) => a - b)
-    .map(([, item]) => item)
-}
-
-const collections = ["namespaces", "accounts", "endpoints", "nodes", "sets", "services", "tiers", "policies"] as const
-
-function shuffleParts(parts: arbitrary.Parts, next: () => number): arbitrary.Parts {
-  return { ...parts, ...Object.fromEntries(collections.map((name) => [name, shuffled<unknown>(parts[name], next)])) }
-}
-
-/** A state between two: each item from one, the other, or absent. Items taken are the same objects. */
-function mixed(one: arbitrary.Parts, other: arbitrary.Parts, next: () => number): arbitrary.Parts {
-  const pick = (a: readonly unknown[], b: readonly unknown[]): unknown[] => {
-    const count = Math.max(a.length, b.length)
-    return Array.from({ length: count }, (_, i) => [a[i], a[i], b[i], undefined][next() % 4]).filter(
-      (item) => item !== undefined,
-    )
-  }
-  return {
-    ...one,
-    ...Object.fromEntries(collections.map((name) => [name, pick(one[name], other[name])])),
-    ranges: next() % 2 === 0 ? one.ranges : other.ranges,
-  }
-}
-
 function keysOfAll(before: Cluster, after: Cluster): ClusterChange {
   const keys = (map: ReadonlyMap<string, unknown>, other: ReadonlyMap<string, unknown>): string[] => [
     ...map.keys(),
@@ -63,7 +24,7 @@ function keysOfAll(before: Cluster, after: Cluster): ClusterChange {
 test("the order in which objects come makes no difference", () => {
   fc.assert(
     fc.property(arbitrary.parts, fc.integer(), (parts, seed) => {
-      const again = arbitrary.clusterOf(shuffleParts(parts, chooser(seed)))
+      const again = arbitrary.clusterOf(arbitrary.shuffleParts(parts, arbitrary.chooser(seed)))
       expect(canonical(compile(again, "n1"))).toEqual(canonical(compile(arbitrary.clusterOf(parts), "n1")))
     }),
     { seed: SEED, numRuns: 300 },
@@ -83,8 +44,8 @@ test("a compiler that has seen any history means what one from scratch means, an
         let before = arbitrary.clusterOf(one)
         history.push({ compiled: compiler.update(before), meaning: canonical(compile(before, "n1")) })
         for (const seed of seeds) {
-          const next = chooser(seed)
-          const after = arbitrary.clusterOf(shuffleParts(mixed(one, other, next), next))
+          const next = arbitrary.chooser(seed)
+          const after = arbitrary.clusterOf(arbitrary.shuffleParts(arbitrary.mixed(one, other, next), next))
           const compiled = compiler.update(after, next() % 2 === 0 ? {} : keysOfAll(before, after))
           const scratch = compile(after, "n1")
           history.push({ compiled, meaning: canonical(scratch) })

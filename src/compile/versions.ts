@@ -101,3 +101,9 @@ export class VersionedMap<K, V> implements ReadonlyMap<K, V> {
     for (const [key, value] of this) each(value, key, this)
   }
 }
+
+/** Keys whose values may differ between two maps, if that is known without looking at all of them: they are versions of one. */
+export function changesBetween<K, V>(before: ReadonlyMap<K, V>, after: ReadonlyMap<K, V>): ReadonlySet<K> | undefined {
+  if (before === after) return new Set()
+  return before instanceof VersionedMap ? before.changedUntil(after) : undefined
+}

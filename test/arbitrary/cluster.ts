@@ -335,6 +335,45 @@ export function clusterOf(all: Parts): Cluster {
 
 export const cluster: fc.Arbitrary<Cluster> = parts.map(clusterOf)
 
+/** A stream of bits out of one number, for choosing item by item. */
+export function chooser(seed: number): () => number {
+  let state = seed | 1
+  return () => {
+    state ^= state << 13
+    state ^= state >>> 17
+    state ^= state << 5
+    return state >>> 0
+  }
+}
+
+function shuffled<T>(items: readonly T[], next: () => number): T[] {
+  return items
+    .map((item) => [next(), item] as const)
+    .sort(([a], [b]) => a - b)
+    .map(([, item]) => item)
+}
+
+const collections = ["namespaces", "accounts", "endpoints", "nodes", "sets", "services", "tiers", "policies"] as const
+
+export function shuffleParts(parts: Parts, next: () => number): Parts {
+  return { ...parts, ...Object.fromEntries(collections.map((name) => [name, shuffled<unknown>(parts[name], next)])) }
+}
+
+/** A state between two: each item from one, the other, or absent. Items taken are the same objects. */
+export function mixed(one: Parts, other: Parts, next: () => number): Parts {
+  const pick = (a: readonly unknown[], b: readonly unknown[]): unknown[] => {
+    const count = Math.max(a.length, b.length)
+    return Array.from({ length: count }, (_, i) => [a[i], a[i], b[i], undefined][next() % 4]).filter(
+      (item) => item !== undefined,
+    )
+  }
+  return {
+    ...one,
+    ...Object.fromEntries(collections.map((name) => [name, pick(one[name], other[name])])),
+    ranges: next() % 2 === 0 ? one.ranges : other.ranges,
+  }
+}
+
 /** What packets ask besides addresses. */
 export type Question = Omit<Packet, "source" | "destination">
 

@@ -128,10 +128,18 @@ export class BpfMap implements Disposable {
       }
       return
     }
-    yield* this.#batches()
+    for (const { keys, values, count } of this.batches()) {
+      for (let i = 0; i < count; i++) {
+        yield [
+          keys.subarray(i * this.keySize, (i + 1) * this.keySize),
+          values.subarray(i * this.valueSize, (i + 1) * this.valueSize),
+        ]
+      }
+    }
   }
 
-  *#batches(): Generator<[Uint8Array, Uint8Array]> {
+  /** All entries of a plain hash or array, up to 1,024 at a time: `count` keys and values, one after the other. */
+  *batches(): Generator<{ readonly keys: Uint8Array; readonly values: Uint8Array; readonly count: number }> {
     const token = new Uint8Array(Math.max(this.keySize, 8))
     // A bucket that is longer than the batch makes the kernel answer ENOSPC: then with more room.
     for (let count = Math.min(BATCH, this.maxEntries), first = true; ; ) {
@@ -140,12 +148,7 @@ export class BpfMap implements Disposable {
       let read = native().mapLookupBatch(this.fd, first, token, keys, values, count)
       const last = read < 0
       if (last) read = -1 - read
-      for (let i = 0; i < read; i++) {
-        yield [
-          keys.subarray(i * this.keySize, (i + 1) * this.keySize),
-          values.subarray(i * this.valueSize, (i + 1) * this.valueSize),
-        ]
-      }
+      yield { keys, values, count: read }
       if (last) return
       if (read === 0) count *= 2
       else first = false

@@ -1,35 +1,21 @@
 import type { AddressEntry } from "../../compile/compiled.ts"
-import {
-  AddressFlag,
-  addrKey,
-  addrValue,
-  constants,
-  prefixKey,
-  prefixLengths,
-  prefixValue,
-} from "../../kernel/abi.generated.ts"
+import { changesBetween } from "../../compile/versions.ts"
+import { AddressFlag, addrKey, addrValue, constants, prefixKey, prefixValue } from "../../kernel/abi.generated.ts"
 import type { BpfMap } from "../../kernel/bpf/map.ts"
 import { addressBytes, addressFromBytes, familyOf } from "../../net/address.ts"
 import { prefixBase, prefixFamily, prefixLength, prefixOf } from "../../net/prefix.ts"
-import type { Address, Family, Prefix } from "../../net/types.ts"
-import type { NodeState } from "../plane.ts"
+import type { Address, Prefix } from "../../net/types.ts"
+import type { Forwarding, NodeState } from "../plane.ts"
+import { AddressShadow, type AddressValue } from "./address-shadow.ts"
+import { keyLength, PrefixLengths } from "./prefix-lengths.ts"
 import type { Families, Side, Tables } from "./tables.ts"
-
-/** An entry of `addrs` as the kernel has it. */
-export interface AddressValue {
-  readonly slot: number
-  readonly flags: number
-  readonly endpoint: number
-  readonly node: number
-}
+import type { Turn } from "./turn.ts"
+import { Uses } from "./uses.ts"
 
 export interface PrefixValue {
   readonly slot: number
   readonly flags: number
 }
-
-/** Bits that a family's prefix lengths are counted from in the kernel's keys. */
-const shift: Families = { 4: 96, 6: 0 }
 
 /** What the kernel shall hold for one address. */
 export function addressValue(state: NodeState, entry: AddressEntry): AddressValue {
@@ -45,10 +31,16 @@ export function addressValue(state: NodeState, entry: AddressEntry): AddressValu
   return { slot: entry.slot, flags: 0, endpoint: 0, node }
 }
 
-/** What stays to be done after the flip. */
-export interface Leftovers {
-  readonly addresses: readonly Address[]
-  readonly prefixes: readonly Prefix[]
+function prefixValueOf(prefix: Prefix, entry: { readonly slot: number; readonly unknown: boolean }): PrefixValue {
+  const flags = (entry.unknown ? AddressFlag.unknown : 0) | (prefixFamily(prefix) === 4 ? AddressFlag.four : 0)
+  return { slot: entry.slot, flags }
+}
+
+/** What one apply has to do: entries to write before the flip, and entries to delete after it. */
+export interface AddressPlan {
+  readonly addresses: ReadonlyMap<Address, AddressValue>
+  readonly prefixes: ReadonlyMap<Prefix, PrefixValue>
+  readonly leaving: { readonly addresses: readonly Address[]; readonly prefixes: readonly Prefix[] }
 }
 
 export interface AddressMaps {
@@ -65,114 +57,152 @@ export interface AddressMaps {
 export class AddressTables {
   readonly #maps: AddressMaps
   readonly #tables: Tables
-  #addresses = new Map<Address, AddressValue>()
+  readonly #lengths: PrefixLengths
+  #addresses = new AddressShadow()
   #prefixes = new Map<Prefix, PrefixValue>()
-  #trie = false
+  /** Entries of both tables by slot, and addresses by the number of their endpoint. */
+  #slots = new Uses()
+  #owners = new Uses()
   #outside: Families | undefined
 
   constructor(maps: AddressMaps, tables: Tables) {
     this.#maps = maps
     this.#tables = tables
-  }
-
-  get sizes(): { readonly addresses: number; readonly prefixes: number } {
-    return { addresses: this.#addresses.size, prefixes: this.#prefixes.size }
+    this.#lengths = new PrefixLengths(maps.lengths, maps.trie)
   }
 
   /** Forgets what was written and looks at what is there. */
-  reload(): void {
-    this.#addresses = readAddresses(this.#maps.addrs)
+  async reload(turn: Turn): Promise<void> {
+    const addresses = new AddressShadow()
+    this.#slots = new Uses()
+    this.#owners = new Uses()
+    for (const { keys, values, count } of this.#maps.addrs.batches()) {
+      const keyWords = new Uint32Array(keys.buffer)
+      const valueWords = new Uint32Array(values.buffer)
+      const [slot, endpoint] = [addrValue.offset.slot / 4, addrValue.offset.endpoint / 4]
+      for (let i = 0; i < count; i++) {
+        addresses.load(keyWords, valueWords, i)
+        this.#slots.add(valueWords[i * 4 + slot] ?? 0)
+        this.#owners.add(valueWords[i * 4 + endpoint] ?? 0)
+      }
+      if (turn.over) await turn.end()
+    }
+    this.#addresses = addresses
     this.#prefixes = readPrefixes(this.#maps.prefixes, (key) => this.#maps.prefixes.delete(key))
-    this.#trie = !this.#maps.trie.keys().next().done
+    for (const { slot } of this.#prefixes.values()) this.#slots.add(slot)
+    this.#lengths.reload(this.#prefixes.keys())
     const { outside4, outside6 } = this.#tables.live
     const side = this.#tables.liveSide
     this.#outside = { 4: outside4[side] ?? 0, 6: outside6[side] ?? 0 }
   }
 
-  /** What will be deleted after a flip to `next`. */
-  leaving(next: NodeState, previous: NodeState | undefined): Leftovers {
-    const { addresses, prefixes } = next.compiled
-    const missing = <K, V>(held: ReadonlyMap<K, V>, wanted: ReadonlyMap<K, unknown>, same: boolean) =>
-      same ? [] : [...held.keys()].filter((key) => !wanted.has(key))
-    return {
-      addresses: missing(this.#addresses, addresses, previous?.compiled.addresses === addresses),
-      prefixes: missing(this.#prefixes, prefixes, previous?.compiled.prefixes === prefixes),
+  /** What an apply of `next` has to do, by comparing everything. */
+  async planAll(next: NodeState, turn: Turn): Promise<AddressPlan> {
+    const { compiled } = next
+    const addresses = new Map<Address, AddressValue>()
+    this.#addresses.beginMarks()
+    let until = 0
+    for (const [address, entry] of compiled.addresses) {
+      const value = addressValue(next, entry)
+      if (!this.#addresses.mark(address, value)) addresses.set(address, value)
+      if (++until % 256 === 0 && turn.over) await turn.end()
     }
+    const gone = this.#addresses.unmarked().filter((address) => !compiled.addresses.has(address))
+    const prefixes = this.#planPrefixes(next, new Set([...compiled.prefixes.keys(), ...this.#prefixes.keys()]))
+    return { addresses, prefixes: prefixes.changed, leaving: { addresses: gone, prefixes: prefixes.gone } }
+  }
+
+  /** The same by looking only at what changed since `previous`, which is what the tables hold; undefined when that is not known. */
+  plan(next: NodeState, previous: NodeState): AddressPlan | undefined {
+    const touched = touchedAddresses(next, previous)
+    const touchedPrefixes = changesBetween(previous.compiled.prefixes, next.compiled.prefixes)
+    if (touched === undefined || touchedPrefixes === undefined) return undefined
+    const addresses = new Map<Address, AddressValue>()
+    const gone: Address[] = []
+    for (const address of touched) {
+      const entry = next.compiled.addresses.get(address)
+      const held = this.#addresses.get(address)
+      if (entry === undefined) {
+        if (held !== undefined) gone.push(address)
+        continue
+      }
+      const value = addressValue(next, entry)
+      if (held === undefined || !sameAddress(held, value)) addresses.set(address, value)
+    }
+    const prefixes = this.#planPrefixes(next, touchedPrefixes)
+    return { addresses, prefixes: prefixes.changed, leaving: { addresses: gone, prefixes: prefixes.gone } }
+  }
+
+  #planPrefixes(
+    { compiled }: NodeState,
+    touched: Iterable<Prefix>,
+  ): { readonly changed: Map<Prefix, PrefixValue>; readonly gone: Prefix[] } {
+    const changed = new Map<Prefix, PrefixValue>()
+    const gone: Prefix[] = []
+    for (const prefix of touched) {
+      const entry = compiled.prefixes.get(prefix)
+      const held = this.#prefixes.get(prefix)
+      if (entry === undefined) {
+        if (held !== undefined) gone.push(prefix)
+        continue
+      }
+      const value = prefixValueOf(prefix, entry)
+      if (held?.slot !== value.slot || held.flags !== value.flags) changed.set(prefix, value)
+    }
+    return { changed, gone }
   }
 
   /** Before the flip: writes what is new or differs, and both sides' classes of what comes and goes. */
-  prepare(next: NodeState, side: Side, leftovers: Leftovers, previous: NodeState | undefined): void {
-    const changedPrefixes = this.#changedPrefixes(next, previous)
-    const changedAddresses = this.#changedAddresses(next, previous)
-    this.#bridge(side, changedAddresses, changedPrefixes)
-    this.#retire(next, side, leftovers)
-    this.#writePrefixes(next, side, changedPrefixes)
-    this.#writeAddresses(changedAddresses)
+  prepare(next: NodeState, side: Side, plan: AddressPlan): void {
+    this.#bridge(side, plan)
+    this.#writePrefixes(side, plan)
+    this.#writeAddresses(plan.addresses)
+    this.#retire(next, side, plan)
   }
 
   /** After the flip: deletes what nobody looks for any more. */
-  finish(next: NodeState, leftovers: Leftovers): void {
-    this.#maps.addrs.deleteBatch(
-      joined(leftovers.addresses.map(addressBytes), addrKey.size),
-      leftovers.addresses.length,
-    )
-    for (const address of leftovers.addresses) this.#addresses.delete(address)
-    const keys = joined(leftovers.prefixes.map(prefixKeyOf), prefixKey.size)
-    this.#maps.prefixes.deleteBatch(keys, leftovers.prefixes.length)
-    for (const prefix of leftovers.prefixes) this.#prefixes.delete(prefix)
-    if (this.#trie) {
-      if (lengthsOf(next.compiled.prefixes.keys()).some((lengths) => lengths.length > constants.MAX_PREFIX_LENGTHS))
-        for (const prefix of leftovers.prefixes) this.#maps.trie.delete(prefixKeyOf(prefix))
-      // Emptied only when neither side looks there, that is with the next commit at the earliest.
-    }
+  finish(next: NodeState, { leaving }: AddressPlan): void {
+    this.#maps.addrs.deleteBatch(joined(leaving.addresses.map(addressBytes), addrKey.size), leaving.addresses.length)
+    for (const address of leaving.addresses) this.#hold(address, undefined)
+    this.#maps.prefixes.deleteBatch(joined(leaving.prefixes.map(prefixKeyOf), prefixKey.size), leaving.prefixes.length)
+    for (const prefix of leaving.prefixes) this.#holdPrefix(prefix, undefined)
+    this.#lengths.forget(leaving.prefixes, prefixKeyOf)
     this.#outside = next.compiled.outsideSlot
   }
 
-  #changedAddresses(next: NodeState, previous: NodeState | undefined): Map<Address, AddressValue> {
-    const changed = new Map<Address, AddressValue>()
-    const same =
-      previous !== undefined &&
-      previous.compiled.addresses === next.compiled.addresses &&
-      previous.compiled.endpoints === next.compiled.endpoints &&
-      previous.forwarding.peers === next.forwarding.peers &&
-      previous.forwarding.self.name === next.forwarding.self.name
-    if (same) return changed
-    for (const [address, entry] of next.compiled.addresses) {
-      const value = addressValue(next, entry)
-      const held = this.#addresses.get(address)
-      if (
-        held === undefined ||
-        held.slot !== value.slot ||
-        held.flags !== value.flags ||
-        held.endpoint !== value.endpoint ||
-        held.node !== value.node
-      )
-        changed.set(address, value)
+  #hold(address: Address, value: AddressValue | undefined): void {
+    const before = this.#addresses.get(address)
+    if (before !== undefined) {
+      this.#slots.drop(before.slot)
+      this.#owners.drop(before.endpoint)
     }
-    return changed
+    if (value === undefined) {
+      this.#addresses.delete(address)
+      return
+    }
+    this.#addresses.set(address, value)
+    this.#slots.add(value.slot)
+    this.#owners.add(value.endpoint)
   }
 
-  #changedPrefixes(next: NodeState, previous: NodeState | undefined): Map<Prefix, PrefixValue> {
-    const changed = new Map<Prefix, PrefixValue>()
-    if (previous !== undefined && previous.compiled.prefixes === next.compiled.prefixes) return changed
-    for (const [prefix, entry] of next.compiled.prefixes) {
-      const flags = (entry.unknown ? AddressFlag.unknown : 0) | (prefixFamily(prefix) === 4 ? AddressFlag.four : 0)
-      const held = this.#prefixes.get(prefix)
-      if (held === undefined || held.slot !== entry.slot || held.flags !== flags)
-        changed.set(prefix, { slot: entry.slot, flags })
+  #holdPrefix(prefix: Prefix, value: PrefixValue | undefined): void {
+    const before = this.#prefixes.get(prefix)
+    if (before !== undefined) this.#slots.drop(before.slot)
+    if (value === undefined) this.#prefixes.delete(prefix)
+    else {
+      this.#prefixes.set(prefix, value)
+      this.#slots.add(value.slot)
     }
-    return changed
   }
 
   /** On the live side a new slot gets the class that its address has there now: until the flip nothing changes. */
-  #bridge(side: Side, addresses: ReadonlyMap<Address, AddressValue>, prefixes: ReadonlyMap<Prefix, PrefixValue>): void {
+  #bridge(side: Side, { addresses, prefixes }: AddressPlan): void {
     const outside = this.#outside
     if (outside === undefined || addresses.size + prefixes.size === 0) return
     const live = (side === 0 ? 1 : 0) * constants.MAX_SLOTS
     const { classes } = this.#tables
-    const blocks = new Longest(this.#prefixes)
     const classFor = (address: Address, shorterThan: number) =>
-      classes[live + (blocks.find(address, shorterThan)?.slot ?? outside[familyOf(address)])] ?? 0
+      classes[live + (this.#longest(this.#prefixes, address, shorterThan)?.slot ?? outside[familyOf(address)])] ?? 0
     const writes: [slot: number, number][] = []
     for (const [address, { slot }] of addresses) {
       const held = this.#addresses.get(address)
@@ -186,118 +216,96 @@ export class AddressTables {
     }
     // A number that is another's on the live side, as after a restart that numbered anew: then nothing new is judged by it
     // until the flip.
-    const taken = new Set<number>()
-    for (const { slot } of [...this.#addresses.values(), ...this.#prefixes.values()]) taken.add(slot)
-    for (const [slot, value] of writes) classes[live + slot] = taken.has(slot) ? 0 : value
-    const owners = new Set<number>()
-    for (const { endpoint } of this.#addresses.values()) owners.add(endpoint)
+    for (const [slot, value] of writes) classes[live + slot] = this.#slots.count(slot) > 0 ? 0 : value
     for (const [address, { endpoint }] of addresses) {
-      if (endpoint === 0 || this.#addresses.get(address)?.endpoint === endpoint || !owners.has(endpoint)) continue
+      if (endpoint === 0 || this.#owners.count(endpoint) === 0) continue
+      if (this.#addresses.get(address)?.endpoint === endpoint) continue
       const at = ((side === 0 ? 1 : 0) * 2 * constants.MAX_ENDPOINTS + endpoint * 2) * 2
       this.#tables.sets.fill(0, at, at + 4)
     }
   }
 
   /** On the new side a slot that goes gets the class that its address will have without it: the flip is exact. */
-  #retire(next: NodeState, side: Side, leftovers: Leftovers): void {
-    const { compiled } = next
-    if (leftovers.addresses.length + leftovers.prefixes.length === 0) return
-    const blocks = new Longest(compiled.prefixes)
-    const used = new Set<number>()
-    for (const entry of compiled.addresses.values()) used.add(entry.slot)
-    for (const entry of compiled.prefixes.values()) used.add(entry.slot)
-    const put = (slot: number, address: Address, shorterThan: number) => {
-      if (used.has(slot)) return
-      const heir = blocks.find(address, shorterThan)?.slot ?? compiled.outsideSlot[familyOf(address)]
+  #retire({ compiled }: NodeState, side: Side, { leaving }: AddressPlan): void {
+    const slotOf = (address: Address): number => this.#addresses.get(address)?.slot ?? 0
+    const slotOfPrefix = (prefix: Prefix): number => this.#prefixes.get(prefix)?.slot ?? 0
+    const going = new Uses()
+    for (const address of leaving.addresses) going.add(slotOf(address))
+    for (const prefix of leaving.prefixes) going.add(slotOfPrefix(prefix))
+    const put = (slot: number, address: Address, shorterThan: number): void => {
+      // Another entry has it, and keeps it.
+      if (this.#slots.count(slot) > going.count(slot)) return
+      const heir =
+        this.#longest(compiled.prefixes, address, shorterThan)?.slot ?? compiled.outsideSlot[familyOf(address)]
       this.#tables.classes[side * constants.MAX_SLOTS + slot] = compiled.classes[heir] ?? 0
     }
-    for (const address of leftovers.addresses)
-      put(this.#addresses.get(address)?.slot ?? 0, address, Number.POSITIVE_INFINITY)
-    for (const prefix of leftovers.prefixes)
-      put(this.#prefixes.get(prefix)?.slot ?? 0, prefixBase(prefix), prefixLength(prefix))
+    for (const address of leaving.addresses) put(slotOf(address), address, Number.POSITIVE_INFINITY)
+    for (const prefix of leaving.prefixes) put(slotOfPrefix(prefix), prefixBase(prefix), prefixLength(prefix))
   }
 
-  #writeAddresses(changed: ReadonlyMap<Address, AddressValue>): void {
-    const keys = joined([...changed.keys()].map(addressBytes), addrKey.size)
-    this.#maps.addrs.updateBatch(
-      keys,
-      joined([...changed.values()].map(addrValue.encode), addrValue.size),
-      changed.size,
-    )
-    for (const [address, value] of changed) this.#addresses.set(address, value)
-  }
-
-  #writePrefixes(next: NodeState, side: Side, changed: ReadonlyMap<Prefix, PrefixValue>): void {
-    const keys = joined([...changed.keys()].map(prefixKeyOf), prefixKey.size)
-    const values = joined([...changed.values()].map(prefixValue.encode), prefixValue.size)
-    this.#maps.prefixes.updateBatch(keys, values, changed.size)
-    for (const [prefix, value] of changed) this.#prefixes.set(prefix, value)
-    const byFamily = lengthsOf(next.compiled.prefixes.keys())
-    const wantsTrie = byFamily.some((lengths) => lengths.length > constants.MAX_PREFIX_LENGTHS)
-    if (wantsTrie && !this.#trie) {
-      for (const [prefix, value] of this.#prefixes)
-        this.#maps.trie.update(prefixKeyOf(prefix), prefixValue.encode(value))
-      this.#trie = true
-    } else if (this.#trie) {
-      for (const [prefix, value] of changed) this.#maps.trie.update(prefixKeyOf(prefix), prefixValue.encode(value))
-      if (!wantsTrie) this.#emptyTrie(side)
-    }
-    byFamily.forEach((lengths, family) => {
-      const trie = lengths.length > constants.MAX_PREFIX_LENGTHS
-      const key = new Uint8Array(Uint32Array.of(side * 2 + family).buffer)
-      const value = { count: trie ? 0 : lengths.length, trie: trie ? 1 : 0, lengths: trie ? [] : lengths }
-      this.#maps.lengths.update(key, prefixLengths.encode(value))
-    })
-  }
-
-  /** The trie is emptied when the live side does not look there either. */
-  #emptyTrie(side: Side): void {
-    const live = side === 0 ? 1 : 0
-    for (const family of [0, 1]) {
-      const held = this.#maps.lengths.lookup(new Uint8Array(Uint32Array.of(live * 2 + family).buffer))
-      if (held && prefixLengths.decode(held).trie === 1) return
-    }
-    for (const key of [...this.#maps.trie.keys()]) this.#maps.trie.delete(key)
-    this.#trie = false
-  }
-}
-
-/** Longest block of a table that contains an address. */
-class Longest<V> {
-  readonly #prefixes: ReadonlyMap<Prefix, V>
-  readonly #lengths: readonly [four: readonly number[], six: readonly number[]]
-
-  constructor(prefixes: ReadonlyMap<Prefix, V>) {
-    this.#prefixes = prefixes
-    this.#lengths = lengthsOf(prefixes.keys())
-  }
-
-  find(address: Address, shorterThan: number): V | undefined {
+  /** The longest block of a table that contains an address; no length is in use there that is not here. */
+  #longest<V>(prefixes: ReadonlyMap<Prefix, V>, address: Address, shorterThan: number): V | undefined {
     const family = familyOf(address)
-    for (const counted of this.#lengths[family === 4 ? 0 : 1]) {
-      const length = counted - shift[family]
+    for (const length of this.#lengths.inUse(family)) {
       if (length >= shorterThan) continue
-      const found = this.#prefixes.get(prefixOf(address, length))
+      const found = prefixes.get(prefixOf(address, length))
       if (found !== undefined) return found
     }
     return undefined
   }
+
+  #writeAddresses(changed: ReadonlyMap<Address, AddressValue>): void {
+    const keys = joined([...changed.keys()].map(addressBytes), addrKey.size)
+    const values = joined([...changed.values()].map(addrValue.encode), addrValue.size)
+    this.#maps.addrs.updateBatch(keys, values, changed.size)
+    for (const [address, value] of changed) this.#hold(address, value)
+  }
+
+  #writePrefixes(side: Side, { prefixes: changed, leaving }: AddressPlan): void {
+    const keys = joined([...changed.keys()].map(prefixKeyOf), prefixKey.size)
+    const values = joined([...changed.values()].map(prefixValue.encode), prefixValue.size)
+    this.#maps.prefixes.updateBatch(keys, values, changed.size)
+    for (const prefix of changed.keys()) if (!this.#prefixes.has(prefix)) this.#lengths.add(prefix)
+    for (const [prefix, value] of changed) this.#holdPrefix(prefix, value)
+    this.#lengths.write(side, leaving.prefixes, changed, this.#prefixes, (prefix, value) => [
+      prefixKeyOf(prefix),
+      prefixValue.encode(value),
+    ])
+  }
 }
 
-/** Prefix lengths in use, longest first, as the kernel counts them: IPv4, IPv6. */
-function lengthsOf(prefixes: Iterable<Prefix>): [four: number[], six: number[]] {
-  const lengths: Record<Family, Set<number>> = { 4: new Set(), 6: new Set() }
-  for (const prefix of prefixes) {
-    const family = prefixFamily(prefix)
-    lengths[family].add(shift[family] + prefixLength(prefix))
+/** Addresses whose entries may differ between two states; undefined when that is not known without looking at all. */
+function touchedAddresses(next: NodeState, previous: NodeState): ReadonlySet<Address> | undefined {
+  if (next.forwarding.self.name !== previous.forwarding.self.name) return undefined
+  if (!sameNumbers(next.forwarding.peers, previous.forwarding.peers)) return undefined
+  const addresses = changesBetween(previous.compiled.addresses, next.compiled.addresses)
+  const endpoints = changesBetween(previous.compiled.endpoints, next.compiled.endpoints)
+  if (addresses === undefined || endpoints === undefined) return undefined
+  const touched = new Set(addresses)
+  for (const name of endpoints) {
+    const [before, after] = [previous.compiled.endpoints.get(name), next.compiled.endpoints.get(name)]
+    if (before?.number === after?.number) continue
+    for (const address of [...(before?.addresses ?? []), ...(after?.addresses ?? [])]) touched.add(address)
   }
-  const sorted = (set: Set<number>) => [...set].sort((a, b) => b - a)
-  return [sorted(lengths[4]), sorted(lengths[6])]
+  return touched
+}
+
+function sameNumbers(one: Forwarding["peers"], other: Forwarding["peers"]): boolean {
+  if (one === other) return true
+  if (one.size !== other.size) return false
+  for (const [name, { number }] of one) if (other.get(name)?.number !== number) return false
+  return true
+}
+
+function sameAddress(one: AddressValue, other: AddressValue): boolean {
+  return (
+    one.slot === other.slot && one.flags === other.flags && one.endpoint === other.endpoint && one.node === other.node
+  )
 }
 
 export function prefixKeyOf(prefix: Prefix): Uint8Array {
   return prefixKey.encode({
-    length: shift[prefixFamily(prefix)] + prefixLength(prefix),
+    length: keyLength(prefix),
     address: addressBytes(prefixBase(prefix)),
   })
 }

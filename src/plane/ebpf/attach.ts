@@ -14,6 +14,7 @@ import { isKernelError } from "../../kernel/error.ts"
 import { inNamespace, type NamespaceHandle } from "../../kernel/namespace.ts"
 import { native } from "../../kernel/native.ts"
 import type { Request } from "../../kernel/netlink/socket.ts"
+import { Turn } from "./turn.ts"
 
 /** Interface indices of a node in its namespace; `overlay` only with routing vxlan. */
 export interface Entrances {
@@ -65,10 +66,12 @@ export class Attacher {
     return clsactRequests({ ifindex, direction: "ingress", program: this.#options.program("from_pod") })
   }
 
-  /** Attaches where it has not been done by this process; `repair`: looks first whether it is still so. */
-  ensurePods(ifindexes: ReadonlySet<number>, repair: boolean): void {
+  /** Attaches where it has not been done by this process; `repair`: these are all, and looks first whether it is still so. */
+  async ensurePods(ifindexes: ReadonlySet<number>, repair: boolean): Promise<void> {
+    const turn = new Turn()
     for (const known of [...this.#pods]) if (!ifindexes.has(known) && repair) this.#pods.delete(known)
     for (const ifindex of ifindexes) {
+      if (turn.over) await turn.end()
       if (this.#pods.has(ifindex) && !(repair && !this.#isAttached(ifindex, "ingress", "from_pod"))) continue
       try {
         this.attachPod(ifindex)

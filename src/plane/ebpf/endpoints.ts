@@ -1,9 +1,10 @@
+import { changesBetween } from "../../compile/versions.ts"
 import { endpoint, node as nodeStruct } from "../../kernel/abi.generated.ts"
 import type { BpfMap } from "../../kernel/bpf/map.ts"
 import { addressBytes, familyOf } from "../../net/address.ts"
 import type { NodeState } from "../plane.ts"
 
-interface Port {
+export interface Port {
   readonly ifindex: number
   readonly mac: Uint8Array
 }
@@ -12,6 +13,16 @@ export interface EndpointMaps {
   readonly endpoints: BpfMap
   readonly byIfindex: BpfMap
   readonly nodes: BpfMap
+}
+
+/** What one apply has to do about interfaces: those that shall be there, and those of before that may be no more. */
+export interface EndpointPlan {
+  /** Interfaces by the number of their endpoint. */
+  readonly wanted: ReadonlyMap<number, Port>
+  readonly numbers: ReadonlySet<number>
+  readonly interfaces: ReadonlySet<number>
+  /** Other nodes differ. */
+  readonly nodes: boolean
 }
 
 /** Local endpoints with their interfaces, and other nodes: what comes is written before the flip, what goes after it. */
@@ -27,17 +38,18 @@ export class EndpointTables {
 
   /** Forgets what was written and looks at what is there. */
   reload(): void {
-    this.#ports = new Map()
-    for (const [key, value] of this.#maps.endpoints.entries()) {
-      const { ifindex, mac } = endpoint.decode(value)
-      if (ifindex !== 0) this.#ports.set(numberOf(key), { ifindex, mac: mac.slice() })
-    }
+    this.#ports = readPorts(this.#maps.endpoints)
     this.#byIfindex = new Map()
     for (const [key, value] of this.#maps.byIfindex.entries()) this.#byIfindex.set(numberOf(key), numberOf(value))
     this.#nodes = new Map()
-    for (const [key, value] of this.#maps.nodes.entries()) {
-      const { valid, address } = nodeStruct.decode(value)
-      if (valid !== 0) this.#nodes.set(numberOf(key), Buffer.from(address).toString("hex"))
+    for (const { keys, values, count } of this.#maps.nodes.batches()) {
+      const view = new DataView(values.buffer)
+      for (let i = 0; i < count; i++) {
+        const at = i * nodeStruct.size
+        if (view.getUint8(at + nodeStruct.offset.valid) === 0) continue
+        const { address } = nodeStruct.read(view, at)
+        this.#nodes.set(numberOf(keys.subarray(i * 4)), Buffer.from(address).toString("hex"))
+      }
     }
   }
 
@@ -46,8 +58,33 @@ export class EndpointTables {
     return this.#ports
   }
 
-  prepare(next: NodeState): void {
-    for (const { number, address } of next.forwarding.peers.values()) {
+  /** What an apply of `next` has to do. `previous`: what the tables hold; undefined: that is not known, all is compared. */
+  plan(next: NodeState, previous: NodeState | undefined): EndpointPlan {
+    const wanted = new Map<number, Port>()
+    const want = (name: string): void => {
+      const number = next.compiled.endpoints.get(name)?.number
+      const port = next.forwarding.ports.get(name)
+      if (number !== undefined && port !== undefined) wanted.set(number, port)
+    }
+    const touched = previous && touchedEndpoints(next, previous)
+    if (previous === undefined || touched === undefined) {
+      for (const name of next.compiled.endpoints.keys()) want(name)
+      return { wanted, numbers: new Set(this.#ports.keys()), interfaces: new Set(this.#byIfindex.keys()), nodes: true }
+    }
+    const numbers = new Set<number>()
+    const interfaces = new Set<number>()
+    for (const name of touched) {
+      want(name)
+      const number = previous.compiled.endpoints.get(name)?.number
+      const port = previous.forwarding.ports.get(name)
+      if (number !== undefined) numbers.add(number)
+      if (port !== undefined) interfaces.add(port.ifindex)
+    }
+    return { wanted, numbers, interfaces, nodes: next.forwarding.peers !== previous.forwarding.peers }
+  }
+
+  prepare(next: NodeState, { wanted, nodes }: EndpointPlan): void {
+    for (const { number, address } of nodes ? next.forwarding.peers.values() : []) {
       const bytes = addressBytes(address)
       const text = Buffer.from(bytes).toString("hex")
       if (this.#nodes.get(number) === text) continue
@@ -55,40 +92,43 @@ export class EndpointTables {
       this.#maps.nodes.update(keyOf(number), nodeStruct.encode(value))
       this.#nodes.set(number, text)
     }
-    for (const [name, { number }] of next.compiled.endpoints) {
-      const port = next.forwarding.ports.get(name)
-      if (port === undefined) continue
+    for (const [number, { ifindex, mac }] of wanted) {
       const held = this.#ports.get(number)
-      if (held?.ifindex !== port.ifindex || !equal(held.mac, port.mac)) {
-        this.#maps.endpoints.update(keyOf(number), endpoint.encode({ ifindex: port.ifindex, mac: port.mac }))
-        this.#ports.set(number, { ifindex: port.ifindex, mac: port.mac })
+      if (held?.ifindex !== ifindex || !equal(held.mac, mac)) {
+        this.#maps.endpoints.update(keyOf(number), endpoint.encode({ ifindex, mac }))
+        this.#ports.set(number, { ifindex, mac })
       }
-      if (this.#byIfindex.get(port.ifindex) !== number) {
-        this.#maps.byIfindex.update(keyOf(port.ifindex), keyOf(number))
-        this.#byIfindex.set(port.ifindex, number)
+      if (this.#byIfindex.get(ifindex) !== number) {
+        this.#maps.byIfindex.update(keyOf(ifindex), keyOf(number))
+        this.#byIfindex.set(ifindex, number)
       }
     }
   }
 
-  /** Interfaces that are no endpoint's any more in `next`. */
-  gone(next: NodeState): Set<number> {
-    const wanted = portsByNumber(next)
-    const gone = [...this.#byIfindex].filter(([ifindex, number]) => wanted.get(number) !== ifindex)
-    return new Set(gone.map(([ifindex]) => ifindex))
+  /** Interfaces that are no endpoint's any more, once `prepare` is done. */
+  gone({ wanted, numbers, interfaces }: EndpointPlan): Set<number> {
+    const gone = new Set<number>()
+    for (const ifindex of interfaces) {
+      const number = this.#byIfindex.get(ifindex)
+      if (number === undefined) continue
+      const unwanted = numbers.has(number) && !wanted.has(number)
+      if (unwanted || this.#ports.get(number)?.ifindex !== ifindex) gone.add(ifindex)
+    }
+    return gone
   }
 
   /** After the flip, and when the flows of `gone` have ended: takes away what is not in `next`. */
-  finish(next: NodeState, gone: ReadonlySet<number>): void {
-    const wanted = portsByNumber(next)
+  finish(next: NodeState, { wanted, numbers, nodes }: EndpointPlan, gone: ReadonlySet<number>): void {
     for (const ifindex of gone) {
       this.#maps.byIfindex.delete(keyOf(ifindex))
       this.#byIfindex.delete(ifindex)
     }
-    for (const number of [...this.#ports.keys()]) {
-      if (wanted.has(number)) continue
+    for (const number of numbers) {
+      if (wanted.has(number) || !this.#ports.has(number)) continue
       this.#maps.endpoints.update(keyOf(number), new Uint8Array(endpoint.size))
       this.#ports.delete(number)
     }
+    if (!nodes) return
     const peers = new Set([...next.forwarding.peers.values()].map((peer) => peer.number))
     for (const number of [...this.#nodes.keys()]) {
       if (peers.has(number)) continue
@@ -98,13 +138,26 @@ export class EndpointTables {
   }
 }
 
-function portsByNumber({ compiled, forwarding }: NodeState): Map<number, number> {
-  const found = new Map<number, number>()
-  for (const [name, { number }] of compiled.endpoints) {
-    const port = forwarding.ports.get(name)
-    if (port !== undefined) found.set(number, port.ifindex)
+/** Endpoints whose number or interface may differ between two states; undefined when that is not known without looking at all. */
+function touchedEndpoints(next: NodeState, previous: NodeState): ReadonlySet<string> | undefined {
+  const endpoints = changesBetween(previous.compiled.endpoints, next.compiled.endpoints)
+  const ports = changesBetween(previous.forwarding.ports, next.forwarding.ports)
+  return endpoints && ports && endpoints.union(ports)
+}
+
+/** Endpoints that have an interface in the kernel's table, by number. */
+export function readPorts(map: BpfMap): Map<number, Port> {
+  const ports = new Map<number, Port>()
+  for (const { keys, values, count } of map.batches()) {
+    const view = new DataView(values.buffer)
+    for (let i = 0; i < count; i++) {
+      const at = i * endpoint.size
+      if (view.getUint32(at + endpoint.offset.ifindex, true) === 0) continue
+      const { ifindex, mac } = endpoint.read(view, at)
+      ports.set(numberOf(keys.subarray(i * 4)), { ifindex, mac: mac.slice() })
+    }
   }
-  return found
+  return ports
 }
 
 export function keyOf(number: number): Uint8Array {

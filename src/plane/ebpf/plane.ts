@@ -200,7 +200,7 @@ export class EbpfPlane implements Plane {
     if (previous === undefined) for (const side of this.#sides) side.distrust()
     const plan = (previous && this.#addresses.plan(next, previous)) ?? (await this.#addresses.planAll(next, turn))
     checkBudget(this.#budget.needs(next, plan.leaving))
-    await this.#grace
+    await this.#readersGone()
     return this.#write(next, previous, plan, change === null)
   }
 
@@ -216,6 +216,7 @@ export class EbpfPlane implements Plane {
     this.#addresses.prepare(next, side, plan)
     const generation = nextGeneration(this.#tables.generation)
     this.#tables.generation = generation
+    moments.publish({ what: "flipped", generation })
     this.#live = next
     if (this.#replaces) {
       // Connections of before have no record here: for a while their middles may tell what they are.
@@ -240,6 +241,17 @@ export class EbpfPlane implements Plane {
     this.#endpoints.finish(next, ports, gone)
     this.#applied = next
     return generation
+  }
+
+  /** Resolves when nobody reads the side that is not live. A wait that failed says nothing: another one begins. */
+  async #readersGone(): Promise<void> {
+    const wait = this.#grace
+    try {
+      await wait
+    } catch {
+      this.#grace = this.#waitForReaders()
+      await this.#grace
+    }
   }
 
   #waitForReaders(): Promise<void> {

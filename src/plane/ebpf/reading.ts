@@ -2,7 +2,8 @@ import type { AddressEntry, LocalEndpoint, PolicySet, PrefixEntry, Row } from ".
 import { AddressFlag, constants } from "../../kernel/abi.generated.ts"
 import type { Address, Prefix } from "../../net/types.ts"
 import type { EndpointPort, PlaneReading } from "../plane.ts"
-import type { AddressValue, PrefixValue } from "./addresses.ts"
+import type { AddressValue } from "./address-shadow.ts"
+import type { PrefixValue } from "./addresses.ts"
 import type { Tables } from "./tables.ts"
 
 const { MAX_SLOTS, MAX_CELLS, MAX_ROWS, MAX_INTERVALS, MAX_ENDPOINTS } = constants

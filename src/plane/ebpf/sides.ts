@@ -1,23 +1,24 @@
 import type { Compiled, LocalEndpoint, PolicySet, Row } from "../../compile/compiled.ts"
+import { changesBetween } from "../../compile/versions.ts"
 import { constants } from "../../kernel/abi.generated.ts"
-import { setsOf, strideFor } from "./budget.ts"
+import { strideFor } from "./budget.ts"
 import type { Side, Tables } from "./tables.ts"
 
 const { MAX_SLOTS, MAX_CELLS, MAX_ROWS, MAX_INTERVALS, MAX_ENDPOINTS } = constants
 
-/** What one side of the tables holds, so that a commit writes only what differs. Compares by identity first. */
+/** What one side of the tables holds, so that a commit writes only what differs from when this side was written last. */
 export class SideShadow {
   readonly side: Side
   readonly #tables: Tables
-  /** False: what lies there is unknown, everything is written anew. */
-  #known = false
+  /** What lies there; undefined: unknown, everything is written anew. */
+  #held: Compiled | undefined
   #stride = 0
-  #bases = new Map<PolicySet, number>()
+  /** First cell of each set, and how many endpoints enforce it in one direction. */
+  #sets = new Map<PolicySet, { base: number | undefined; users: number }>()
   #free: number[] = []
   #nextBase = 0
-  #rows: (Row | undefined)[] = []
+  #rows: readonly Row[] = []
   #nextInterval = 0
-  #endpoints = new Map<number, Pick<LocalEndpoint, "ingress" | "egress">>()
   #classes = 0
 
   constructor(side: Side, tables: Tables) {
@@ -27,19 +28,19 @@ export class SideShadow {
 
   /** What lies on this side is not believed any more. */
   distrust(): void {
-    this.#known = false
+    this.#held = undefined
   }
 
   /** Brings the side up to `compiled`. Nobody may be reading it. */
   write(compiled: Compiled): void {
-    if (!this.#known) this.#clear()
+    const held = this.#held
     // Not known until all is done: an error in between leaves a side that is rebuilt.
-    const whole = !this.#known
-    this.#known = false
+    this.#held = undefined
+    if (held === undefined) this.#clear()
     this.#writeClasses(compiled.classes)
-    this.#writeRows(compiled.rows, whole)
-    this.#writeSets(compiled, whole)
-    this.#known = true
+    this.#writeRows(compiled.rows)
+    this.#writeSets(compiled, held)
+    this.#held = compiled
   }
 
   #clear(): void {
@@ -50,8 +51,8 @@ export class SideShadow {
     this.#classes = 0
     this.#rows = []
     this.#nextInterval = 0
-    this.#endpoints = new Map()
-    this.#forgetSets(0)
+    this.#sets = new Map()
+    this.#moveSets(0)
   }
 
   /** The whole array: half a megabyte at most, cheaper than finding what differs. */
@@ -62,21 +63,24 @@ export class SideShadow {
     this.#classes = classes.length
   }
 
-  #writeRows(rows: readonly Row[], whole: boolean): void {
+  #writeRows(rows: readonly Row[]): void {
+    if (rows === this.#rows) return
+    const differing: number[] = []
     let need = 0
-    for (let i = 0; i < rows.length; i++) if (rows[i] !== this.#rows[i]) need += rows[i]?.starts.length ?? 0
-    // The heap is used up from below; when it ends, all rows are laid out anew.
-    if (whole || this.#nextInterval + need > MAX_INTERVALS) {
-      this.#nextInterval = 0
-      this.#rows = []
-      this.#tables.rows.fill(0, this.side * 2 * MAX_ROWS, (this.side + 1) * 2 * MAX_ROWS)
-    }
     for (let i = 0; i < Math.max(rows.length, this.#rows.length); i++) {
-      const row = rows[i]
-      if (row === this.#rows[i]) continue
-      this.#writeRow(i, row)
+      if (rows[i] === this.#rows[i]) continue
+      differing.push(i)
+      need += rows[i]?.starts.length ?? 0
     }
-    this.#rows = [...rows]
+    // The heap is used up from below; when it ends, all rows are laid out anew.
+    if (this.#nextInterval + need > MAX_INTERVALS) {
+      this.#nextInterval = 0
+      this.#tables.rows.fill(0, this.side * 2 * MAX_ROWS, (this.side + 1) * 2 * MAX_ROWS)
+      for (const [i, row] of rows.entries()) this.#writeRow(i, row)
+    } else {
+      for (const i of differing) this.#writeRow(i, rows[i])
+    }
+    this.#rows = rows
   }
 
   #writeRow(number: number, row: Row | undefined): void {
@@ -94,26 +98,68 @@ export class SideShadow {
     this.#nextInterval += count
   }
 
-  #forgetSets(stride: number): void {
+  /** All sets get other places. */
+  #moveSets(stride: number): void {
     this.#stride = stride
-    this.#bases = new Map()
     this.#free = []
     this.#nextBase = 0
+    for (const place of this.#sets.values()) place.base = undefined
   }
 
-  #writeSets(compiled: Compiled, whole: boolean): void {
-    const used = setsOf(compiled)
-    for (const [set, base] of this.#bases) {
-      if (used.has(set)) continue
-      this.#bases.delete(set)
-      this.#free.push(base)
-    }
+  #writeSets(compiled: Compiled, held: Compiled | undefined): void {
+    const touched = held && changesBetween(held.endpoints, compiled.endpoints)
+    const names = touched ?? new Set([...compiled.endpoints.keys(), ...(held?.endpoints.keys() ?? [])])
+    const fresh = this.#countUsers(names, compiled, held)
+    const used = this.#sets.size
     let stride = strideFor(compiled.classCount)
-    if (used.size * stride > MAX_CELLS) stride = Math.floor(MAX_CELLS / Math.max(1, used.size))
-    const full = (used.size - this.#bases.size - this.#free.length) * this.#stride + this.#nextBase > MAX_CELLS
-    if (whole || compiled.classCount > this.#stride || full) this.#forgetSets(stride)
-    for (const set of used) if (!this.#bases.has(set)) this.#bases.set(set, this.#writeCells(set))
-    this.#writeEntries(compiled)
+    if (used * stride > MAX_CELLS) stride = Math.floor(MAX_CELLS / Math.max(1, used))
+    const full = (fresh.size - this.#free.length) * this.#stride + this.#nextBase > MAX_CELLS
+    const moves = held === undefined || compiled.classCount > this.#stride || full
+    if (moves) this.#moveSets(stride)
+    for (const [set, place] of moves ? this.#sets : fresh) place.base ??= this.#writeCells(set)
+    // First what goes: its number may be another's already.
+    for (const name of names) {
+      const before = held?.endpoints.get(name)?.number
+      if (before !== undefined && compiled.endpoints.get(name)?.number !== before) this.#writeEntry(before, undefined)
+    }
+    for (const name of moves ? compiled.endpoints.keys() : names) {
+      const endpoint = compiled.endpoints.get(name)
+      if (endpoint !== undefined) this.#writeEntry(endpoint.number, endpoint)
+    }
+  }
+
+  /** Counts who uses which set, forgets those that nobody does, and returns those that have no place yet. */
+  #countUsers(
+    names: Iterable<string>,
+    compiled: Compiled,
+    held: Compiled | undefined,
+  ): Map<PolicySet, { base: number | undefined; users: number }> {
+    const fresh = new Map<PolicySet, { base: number | undefined; users: number }>()
+    const left = new Set<PolicySet>()
+    for (const name of names) {
+      const [before, after] = [held?.endpoints.get(name), compiled.endpoints.get(name)]
+      for (const set of after === undefined ? [] : [after.ingress, after.egress]) {
+        let place = this.#sets.get(set)
+        if (place === undefined) {
+          place = { base: undefined, users: 0 }
+          this.#sets.set(set, place)
+          fresh.set(set, place)
+        }
+        place.users++
+      }
+      for (const set of before === undefined ? [] : [before.ingress, before.egress]) {
+        const place = this.#sets.get(set)
+        if (place !== undefined && --place.users === 0) left.add(set)
+      }
+    }
+    for (const set of left) {
+      const place = this.#sets.get(set)
+      if (place === undefined || place.users > 0) continue
+      this.#sets.delete(set)
+      fresh.delete(set)
+      if (place.base !== undefined) this.#free.push(place.base)
+    }
+    return fresh
   }
 
   #writeCells(set: PolicySet): number {
@@ -128,26 +174,13 @@ export class SideShadow {
     return base
   }
 
-  #writeEntries(compiled: Compiled): void {
-    const gone = new Set(this.#endpoints.keys())
-    for (const { number, ingress, egress } of compiled.endpoints.values()) {
-      gone.delete(number)
-      this.#writeEntry(number, [ingress, egress])
-      this.#endpoints.set(number, { ingress, egress })
-    }
-    for (const number of gone) {
-      this.#writeEntry(number, [undefined, undefined])
-      this.#endpoints.delete(number)
-    }
-  }
-
-  #writeEntry(endpoint: number, sets: readonly (PolicySet | undefined)[]): void {
-    const at = (this.side * 2 * MAX_ENDPOINTS + endpoint * 2) * 2
-    sets.forEach((set, direction) => {
-      const base = set && this.#bases.get(set)
+  #writeEntry(number: number, sets: Pick<LocalEndpoint, "ingress" | "egress"> | undefined): void {
+    const at = (this.side * 2 * MAX_ENDPOINTS + number * 2) * 2
+    for (const [direction, set] of [sets?.ingress, sets?.egress].entries()) {
+      const base = set && this.#sets.get(set)?.base
       this.#tables.sets[at + direction * 2] = base ?? 0
       this.#tables.sets[at + direction * 2 + 1] =
         base === undefined ? 0 : Math.min(set?.cells.length ?? 0, this.#stride)
-    })
+    }
   }
 }
