@@ -1,11 +1,16 @@
 // Runs inside the virtual machine: the plane with its real loader on Debian's kernel. Prints one JSON object of findings.
 import { release } from "node:os"
+import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { EventKind, reasonNames } from "../../src/kernel/abi.generated.ts"
 import { attachments, hasTcx } from "../../src/kernel/bpf/attach.ts"
 import { inNamespace } from "../../src/kernel/namespace.ts"
+import { Netlink } from "../../src/kernel/netlink/netlink.ts"
 import { type Ends, echo, ip, TcpFlag, tcp, udp } from "../../src/net/packet.ts"
+import { decideBigTcp, limitsOf } from "../../src/plane/network/big-tcp.ts"
+import { limitChange } from "../../src/plane/network/link-limits.ts"
 import { A, app, cluster, pods, policy, TestNode, tcpPort } from "../kernel/bpf-fixture.ts"
+import { longPackets } from "../kernel/long-packets.ts"
 
 const timeouts = { tcpSyn: 1, tcpEstablished: 1, tcpClosing: 1, udp: 1, udpReplied: 1, icmp: 1 }
 const node = new TestNode({ timeouts })
@@ -24,6 +29,30 @@ const wanted = cluster(
 function segment(from: string, to: string, flags: number, source: number, destination: number): Uint8Array {
   const ends: Ends = { source: A(from), destination: A(to) }
   return ip({ ...ends, protocol: 6 }, tcp({ sourcePort: source, destinationPort: destination, flags }, ends))
+}
+
+/** Two namespaces joined by a pair that is born with limits for long packets, and what they send each other. */
+async function bigTcp(): Promise<unknown> {
+  const [near, far] = ["near", "far"].map((name) => node.ground.namespace(name))
+  if (near === undefined || far === undefined) throw new Error("no namespaces")
+  const netlink = Netlink.open(near)
+  const limits = limitsOf(196_608)
+  const pair = netlink.addVeth({ name: "near", limits, up: true, peer: { name: "far", namespace: far, up: true } })
+  const addresses = { "4": ["10.9.0.1", "10.9.0.2"], "6": ["fd00:9::1", "fd00:9::2"] } as const
+  const there = Netlink.open(far)
+  const long: Record<string, boolean> = {}
+  for (const [family, [one, other]] of Object.entries(addresses)) {
+    const rest = { prefixLength: family === "4" ? 24 : 64, noDad: true }
+    netlink.addAddress({ ifindex: pair.index, address: A(one), ...rest })
+    there.addAddress({ ifindex: pair.peer ?? 0, address: A(other), ...rest })
+    const way = { from: join(node.ground.folder, "near"), to: join(node.ground.folder, "far"), address: A(other) }
+    long[family] = (await longPackets({ ...way, port: 7_777, bytes: 16 * 1_048_576 })) > 0
+  }
+  const { told } = decideBigTcp({ mode: "on", routing: "native", way: [pair], mtu: 1500 })
+  const isSettled = limitChange(pair, limits) === undefined
+  netlink.close()
+  there.close()
+  return { told, isSettled, long }
 }
 
 try {
@@ -66,6 +95,7 @@ try {
   findings["ticks"] = node.plane.sweep().ticks - before
   const { rows } = (await node.plane.read()).compiled
   findings["rows"] = rows.length
+  findings["bigTcp"] = await bigTcp()
 } finally {
   node.remove()
 }

@@ -35,3 +35,11 @@ test("the timer ages records there, and tells their end", () => {
   expect(findings["ended"]).toBe(6)
   expect(findings["ticks"]).toBeGreaterThan(0)
 })
+
+test("BIG TCP is there for IPv6, not yet for IPv4, and that is told", () => {
+  expect(findings["bigTcp"]).toEqual({
+    told: "on: TCP packets of up to 196,608 bytes; IPv6 only, the kernel has it for IPv4 from 6.3 on",
+    isSettled: true,
+    long: { "4": false, "6": true },
+  })
+})
