@@ -302,6 +302,7 @@ export class Agent {
       version: this.#version,
       plane: this.#plane?.capabilities().plane ?? "",
       routing: this.#configuration.routing,
+      bigTcp: this.#network.bigTcp ?? "",
       addresses: forwarding.self.addresses,
     })
     this.#log.debug({ generation, digest, ms: this.#committer.statistics.lastDurationMs }, "Committed")

@@ -49,6 +49,7 @@ export async function offlineStatus(runDir: string): Promise<StatusResponse> {
       lastCommitMs: BigInt(snapshot.committedAt),
       plane: snapshot.plane,
       routing: snapshot.routing,
+      bigTcp: snapshot.bigTcp,
       addresses: [...snapshot.addresses],
       endpoints: here.length,
       endpointsReady: here.filter(([key]) => snapshot.ports.has(key)).length,

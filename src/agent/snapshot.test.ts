@@ -61,6 +61,7 @@ const full: Snapshot = {
   version: "1",
   plane: "ebpf",
   routing: "vxlan",
+  bigTcp: "off: by the setting bigTcp",
   addresses: ["10.0.0.1"],
 }
 

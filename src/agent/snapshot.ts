@@ -19,6 +19,8 @@ export interface Snapshot extends NodeView {
   readonly version: string
   readonly plane: string
   readonly routing: string
+  /** Whether TCP packets above 64 KiB are used, and why. */
+  readonly bigTcp: string
   readonly addresses: readonly string[]
 }
 
@@ -36,6 +38,7 @@ export const nothingEnforced: Snapshot = {
   version: "",
   plane: "",
   routing: "",
+  bigTcp: "",
   addresses: [],
 }
 
@@ -138,10 +141,10 @@ type PartName = keyof typeof parts
 
 /** What is no map: small, so written with every change; the cluster's ranges only when they are others. */
 function about(before: Snapshot, after: Snapshot): object {
-  const { node, generation, digest, committedAt, version, plane, routing, addresses } = after
+  const { node, generation, digest, committedAt, version, plane, routing, bigTcp, addresses } = after
   const { clusterPrefixes } = after.cluster
   const ranges = clusterPrefixes === before.cluster.clusterPrefixes ? {} : { clusterPrefixes }
-  return { node, generation, digest, committedAt, version, plane, routing, addresses, ...ranges }
+  return { node, generation, digest, committedAt, version, plane, routing, bigTcp, addresses, ...ranges }
 }
 
 /** Where a file ends: its length in bytes, and the CRC-32 of them. */

@@ -1,6 +1,8 @@
 import { existsSync, readFileSync } from "node:fs"
 import { hasTcx } from "./bpf/attach.ts"
 import { BpfMap, MapType } from "./bpf/map.ts"
+import type { Link } from "./netlink/link.ts"
+import { Netlink } from "./netlink/netlink.ts"
 import { runCommand } from "./process.ts"
 
 /** One thing that the planes need or like, for `heddle doctor`. */
@@ -16,7 +18,7 @@ export interface Feature {
 
 /** Looks at the running kernel; changes nothing that outlives the call. */
 export async function probeFeatures(): Promise<Feature[]> {
-  return [kernel(), btf(), ringBuffer(), tcx(), timer(), redirectPeer(), await nftables()]
+  return [kernel(), btf(), ringBuffer(), tcx(), timer(), redirectPeer(), bigTcp(), await nftables()]
 }
 
 /** Version of the running kernel, e.g. [6, 1]. */
@@ -102,6 +104,28 @@ function redirectPeer(): Feature {
     found: `kernel ${kernelVersion().join(".")}`,
     wanted: "Linux 5.10",
     why: "packets are handed into the pod without passing the host's stack",
+  }
+}
+
+/** Told by any link: what the kernel does not know it leaves out. */
+function bigTcp(): Feature {
+  let lo: Link | undefined
+  const refused = attempt(() => {
+    const netlink = Netlink.open()
+    try {
+      lo = netlink.link("lo")
+    } finally {
+      netlink.close()
+    }
+  })
+  const ok = lo?.gsoIpv4MaxSize !== undefined
+  return {
+    name: "BIG TCP",
+    ok,
+    required: false,
+    found: ok ? "IPv4 and IPv6" : (refused ?? "IPv6"),
+    wanted: "Linux 6.3",
+    why: "TCP packets above 64 KiB take the CPU that streams cost to less than half; heddle status says where they are used",
   }
 }
 

@@ -10,6 +10,7 @@ test("every feature says what was found, what is wanted and why it matters", asy
     "TCX",
     "bpf_timer",
     "bpf_redirect_peer",
+    "BIG TCP",
     "nftables",
   ])
   for (const feature of features) {

@@ -75,6 +75,7 @@ function addressOfDb(json: string): string {
 
 interface Status {
   readonly alive: boolean
+  readonly bigTcp: string
   readonly processId: number
   readonly generation: number
   readonly digest: string
@@ -164,6 +165,7 @@ test("with the agent killed packets go on, and status, map list and why answer f
   expect(connects()).toBe(true)
   const dead = status()
   expect(dead).toMatchObject({ alive: false, code: 3, generation: before.generation, digest: before.digest })
+  expect(dead.bigTcp).toMatch(/^off: with routing vxlan/)
   expect(onLab("map", "list", "-o", "name").out.split("\n")).toEqual(
     expect.arrayContaining(["addrs", "flows", "events"]),
   )
