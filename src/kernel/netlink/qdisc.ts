@@ -1,5 +1,17 @@
 import { KernelError } from "../error.ts"
-import { attribute, concat, decodeAttributes, Flag, nested, readText, readU32, text, u32, viewOf } from "./message.ts"
+import {
+  attribute,
+  concat,
+  decodeAttributes,
+  Flag,
+  type Message,
+  nested,
+  readText,
+  readU32,
+  text,
+  u32,
+  viewOf,
+} from "./message.ts"
 import type { Netlink } from "./netlink.ts"
 import type { Request } from "./socket.ts"
 
@@ -102,20 +114,38 @@ export function listClsactFilters(netlink: Netlink, options: FilterPlace): BpfFi
     type: TrafficMessage.getFilter,
     payload: header(options.ifindex, 0, parents[options.direction], 0),
   })
-  for (const message of messages) {
-    const attributes = decodeAttributes(message.payload.subarray(TCMSG_SIZE))
-    const inside = attributes.get(Tca.options)
-    // A dump names each priority once without a handle, before its filters.
-    if (readText(attributes.get(Tca.kind)) !== "bpf" || !inside || viewOf(message.payload).getUint32(8, true) === 0)
-      continue
-    const bpf = decodeAttributes(inside)
-    found.push({
+  // A dump names each priority once without a handle, before its filters.
+  for (const message of messages) if (viewOf(message.payload).getUint32(8, true) !== 0) found.push(...filterIn(message))
+  return found
+}
+
+/** Asks for our filter alone. ENOENT when it is not there, EINVAL without a clsact qdisc, ENODEV without the interface. */
+export function findFilterRequest(options: FilterPlace): Request {
+  return {
+    operation: `find our filter at the ${options.direction} of interface ${options.ifindex}`,
+    type: TrafficMessage.getFilter,
+    payload: concat(place(options, HANDLE), attribute(Tca.kind, text("bpf"))),
+  }
+}
+
+/** The interface that a filter's message is about. */
+export function interfaceIn(message: Message): number {
+  return viewOf(message.payload).getUint32(4, true)
+}
+
+/** The BPF filter that a message tells of; none when it tells of another kind. */
+export function filterIn(message: Message): BpfFilter[] {
+  const attributes = decodeAttributes(message.payload.subarray(TCMSG_SIZE))
+  const inside = attributes.get(Tca.options)
+  if (readText(attributes.get(Tca.kind)) !== "bpf" || !inside) return []
+  const bpf = decodeAttributes(inside)
+  return [
+    {
       id: readU32(bpf.get(TcaBpf.id)) ?? 0,
       name: readText(bpf.get(TcaBpf.name)) ?? "",
       tag: Buffer.from(bpf.get(TcaBpf.tag) ?? []).toString("hex"),
-    })
-  }
-  return found
+    },
+  ]
 }
 
 function place(options: FilterPlace, handle: number): Uint8Array {

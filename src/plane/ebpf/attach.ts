@@ -4,6 +4,7 @@ import {
   attachClsact,
   attachments,
   attachTcx,
+  clsactPrograms,
   clsactRequests,
   type Direction,
   detachClsact,
@@ -11,10 +12,13 @@ import {
 } from "../../kernel/bpf/attach.ts"
 import type { Program } from "../../kernel/bpf/program.ts"
 import { isKernelError } from "../../kernel/error.ts"
-import { inNamespace, type NamespaceHandle } from "../../kernel/namespace.ts"
+import { currentNamespacePath, inNamespace, type NamespaceHandle, openNamespace } from "../../kernel/namespace.ts"
 import { native } from "../../kernel/native.ts"
 import type { Request } from "../../kernel/netlink/socket.ts"
-import { Turn } from "./turn.ts"
+import { KernelSteps } from "../../kernel/netlink/steps.ts"
+
+/** The qdisc is there already. */
+const EEXIST = 17
 
 /** Interface indices of a node in its namespace; `overlay` only with routing vxlan. */
 export interface Entrances {
@@ -49,6 +53,8 @@ export interface AttacherOptions {
 export class Attacher {
   readonly #options: AttacherOptions
   readonly #pods = new Set<number>()
+  readonly #steps = new KernelSteps()
+  #own: NamespaceHandle | undefined
 
   constructor(options: AttacherOptions) {
     this.#options = options
@@ -66,20 +72,47 @@ export class Attacher {
     return clsactRequests({ ifindex, direction: "ingress", program: this.#options.program("from_pod") })
   }
 
-  /** Attaches where it has not been done by this process; `repair`: these are all, and looks first whether it is still so. */
-  async ensurePods(ifindexes: ReadonlySet<number>, repair: boolean): Promise<void> {
-    const turn = new Turn()
-    for (const known of [...this.#pods]) if (!ifindexes.has(known) && repair) this.#pods.delete(known)
-    for (const ifindex of ifindexes) {
-      if (turn.over) await turn.end()
-      if (this.#pods.has(ifindex) && !(repair && !this.#isAttached(ifindex, "ingress", "from_pod"))) continue
+  /** Attaches where it has not been done by this process. */
+  async ensurePods(interfaces: ReadonlySet<number>): Promise<void> {
+    const missing = interfaces.difference(this.#pods)
+    if (missing.size > 0) await this.#attachPods(missing)
+  }
+
+  /** These are all pods' interfaces: looks where the program is, and attaches it where it is not. */
+  async repairPods(interfaces: ReadonlySet<number>): Promise<void> {
+    for (const known of this.#pods) if (!interfaces.has(known)) this.#pods.delete(known)
+    const { id } = this.#options.program("from_pod")
+    const there = await clsactPrograms(this.#steps, this.#namespace(), interfaces, "ingress")
+    const missing = new Set<number>()
+    for (const ifindex of interfaces) {
+      if (there.get(ifindex) === id) this.#pods.add(ifindex)
+      else missing.add(ifindex)
+    }
+    await this.#attachPods(missing)
+  }
+
+  async #attachPods(interfaces: Iterable<number>): Promise<void> {
+    const rows = [...interfaces].map(async (ifindex) => {
       try {
-        this.attachPod(ifindex)
+        await this.#steps.take([{ namespace: this.#namespace(), requests: this.podHook(ifindex), tolerate: EEXIST }])
       } catch (error) {
+        this.#pods.delete(ifindex)
         // The pod is gone before its state is: its interface needs no program.
         if (!isKernelError(error, "ENODEV")) throw error
       }
-    }
+    })
+    await Promise.all(rows)
+  }
+
+  /** The node's namespace; where none was given, the one in which this process is. */
+  #namespace(): NamespaceHandle {
+    this.#own ??= this.#options.namespace ?? openNamespace(currentNamespacePath)
+    return this.#own
+  }
+
+  close(): void {
+    if (this.#own !== this.#options.namespace) this.#own?.close()
+    this.#own = undefined
   }
 
   /** At the node's own entrances: by TCX where the kernel has it, pinned so that they outlive this process. */

@@ -270,8 +270,9 @@ export class EbpfPlane implements Plane {
       const port = ports.get(name)
       if (port !== undefined) interfaces.add(port.ifindex)
     }
-    await this.#attacher.ensurePods(interfaces, repair)
-    if (repair) this.#attacher.attachEntrances(this.#options.entrances, true)
+    if (!repair) return this.#attacher.ensurePods(interfaces)
+    await this.#attacher.repairPods(interfaces)
+    this.#attacher.attachEntrances(this.#options.entrances, true)
   }
 
   /**
@@ -332,6 +333,7 @@ export class EbpfPlane implements Plane {
 
   /** Lets go of all descriptors; what is pinned and attached goes on. */
   close(): void {
+    this.#attacher.close()
     this.#object.close()
   }
 
