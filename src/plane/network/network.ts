@@ -88,7 +88,6 @@ export class NodeNetwork {
   readonly #underWay = new Map<string, Promise<unknown>>()
   #cluster: Cluster | undefined
   #peers: { readonly nodes: Cluster["nodes"]; readonly peers: ReadonlyMap<string, Peer> } | undefined
-  #hooked = false
 
   /** Reads the state that an earlier agent left; changes nothing in the kernel. */
   constructor(options: NodeNetworkOptions) {
@@ -119,7 +118,8 @@ export class NodeNetwork {
   }
 
   /**
-   * Follows a changed cluster; `full` also repairs what someone else changed. `devicesChanged`: interfaces were made anew,
+   * Follows a changed cluster; `full` also repairs what someone else changed, but for the programs, which the plane's own full
+   * compare sees to. `devicesChanged`: interfaces were made anew,
    * and the plane must attach to those that it now finds in `devices`.
    */
   async reconcile(
@@ -135,7 +135,6 @@ export class NodeNetwork {
 
   /** Attaches the pod program wherever it is missing. To be called once the plane is loaded. */
   async rehook(): Promise<void> {
-    this.#hooked = true
     for (const { phase, ifindex } of this.attachments()) {
       if (phase !== "attached" || this.#options.isHooked(ifindex)) continue
       const requests = this.#options.podHook(ifindex)
@@ -378,7 +377,6 @@ export class NodeNetwork {
     const gone = attached.filter((one) => there.get(one.hostName)?.index !== one.ifindex)
     for (const one of gone)
       if (!this.#underWay.has(attachmentKey(one)) && this.#attachments.get(one) === one) this.#attachments.leave(one)
-    if (this.#hooked) await this.rehook()
     await this.#repairLimits(attached, there)
     // Not awaited: the commit may be waiting for this reconcile.
     if (this.#attachments.leaving.size > 0) void this.#commit().catch(() => undefined)
