@@ -1,5 +1,6 @@
 /* Entry, errors, and conversion of arguments. */
 #include "heddle.h"
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -195,11 +196,21 @@ static napi_value close_descriptor(napi_env env, napi_callback_info info)
 	return NULL;
 }
 
+/* trimMemory(): gives the kernel what malloc keeps of memory that was freed, in the arenas of all threads. */
+static napi_value trim_memory(napi_env env, napi_callback_info info)
+{
+	(void)env;
+	(void)info;
+	malloc_trim(0);
+	return NULL;
+}
+
 static const struct method methods[] = {
 	{ "initialize", initialize },
 	{ "failure", failure },
 	{ "errnoName", errno_name },
 	{ "close", close_descriptor },
+	{ "trimMemory", trim_memory },
 };
 static REGISTER(register_common, methods)
 

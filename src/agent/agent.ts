@@ -23,6 +23,7 @@ import { ObjectStore } from "../source/objects.ts"
 import { readEarlier } from "./adopt.ts"
 import { Committer, type Desired, type Enforced } from "./commit.ts"
 import type { Configuration } from "./configuration.ts"
+import { settleMemory } from "./memory.ts"
 import { DigestHistory, type RunningNode } from "./node.ts"
 import { ObjectFiles } from "./object-files.ts"
 import type { AgentParts, NodePlane } from "./plane.ts"
@@ -142,6 +143,9 @@ export class Agent {
     await this.#committer.commit().catch(() => {
       // Said by onFailure; it is tried again, and the sockets tell why pods cannot come yet.
     })
+    // While nobody waits for an answer yet.
+    settleMemory()
+    moments.publish({ what: "settled" })
     await this.#listen()
     moments.publish({ what: "ready" })
     this.#look = setInterval(() => {

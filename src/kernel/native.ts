@@ -56,6 +56,8 @@ export interface Native {
   errnoName(errno: number): string
 
   close(fd: number): void
+  /** Gives the kernel what malloc keeps of memory that was freed. */
+  trimMemory(): void
 
   createNamespace(path: string): void
   setNamespace(fd: number): void
