@@ -11,7 +11,7 @@ const MIB = 1_048_576
 const STREAM = 64 * MIB
 
 export interface Way {
-  /** Paths of network namespaces. */
+  /** Paths of network namespaces: who connects, and to whom. */
   readonly from: string
   readonly to: string
   /** Of `to`. */
@@ -20,14 +20,16 @@ export interface Way {
   readonly port: number
   /** How much is sent; default 64 MiB. */
   readonly bytes?: number
+  /** The one who is connected to sends, not the one who connects. */
+  readonly back?: boolean
 }
 
 /** Sends a stream by TCP and returns how many packets above 64 KiB the receiver got; fails unless every byte came as it was sent. */
-export async function longPackets({ from, to, address, port, bytes = STREAM }: Way): Promise<number> {
+export async function longPackets({ from, to, address, port, bytes = STREAM, back = false }: Way): Promise<number> {
   const family = familyOf(address)
   await runNft(
     "add table inet count; delete table inet count; table inet count { chain in { type filter hook prerouting priority 0; meta length > 65536 counter; }; }",
-    { namespace: to },
+    { namespace: back ? from : to },
   )
   const listener = socketIn(to, family)
   const client = socketIn(from, family)
@@ -37,11 +39,11 @@ export async function longPackets({ from, to, address, port, bytes = STREAM }: W
     listener.listen(1)
     client.connect(address, port)
     server = await until(() => listener.accept()?.socket)
-    await transfer(client, server, bytes)
+    await (back ? transfer(server, client, bytes) : transfer(client, server, bytes))
   } finally {
     for (const socket of [listener, client, server]) socket?.close()
   }
-  const counted = await runNft("list table inet count", { namespace: to })
+  const counted = await runNft("list table inet count", { namespace: back ? from : to })
   return Number(/packets (\d+)/.exec(counted)?.[1])
 }
 

@@ -155,8 +155,8 @@ async function start(options: Pick<NodeNetworkOptions, "routing" | "bigTcp">): P
   return networks
 }
 
-function stream(from: string, to: string, address: Address): Promise<number> {
-  return longPackets({ from: path(from), to: path(to), address, port: OPEN })
+function stream(from: string, to: string, address: Address, back = false): Promise<number> {
+  return longPackets({ from: path(from), to: path(to), address, port: OPEN, back })
 }
 
 async function isRefused(from: string, to: string, address: Address): Promise<boolean> {
@@ -190,16 +190,29 @@ function allLimits(network: NodeNetwork | undefined): readonly number[] {
 }
 
 function addressesOf(name: string): readonly Address[] {
-  return pods.find((pod) => pod.name === name)?.addresses ?? wires.outside.map(parseAddress)
+  const wire = name in wires ? wires[name as keyof typeof wires] : []
+  return pods.find((pod) => pod.name === name)?.addresses ?? wire.map(parseAddress)
 }
 
 test("native: long packets within the node, to another and outside, whole and still judged; off: none, on pods that were there", async () => {
   const first = await start({ routing: "native", bigTcp: "on" })
   expect(first.get("a")?.bigTcp).toBe("on: TCP packets of up to 196,608 bytes")
   expect(allLimits(first.get("a"))).toEqual([big, big, big, big, big, big])
-  for (const to of ["a2", "b1", "outside"])
+  for (const [from, to] of [
+    ["a1", "a2"],
+    ["a1", "b1"],
+    ["a1", "outside"],
+    ["a1", "a"],
+    ["a", "a1"],
+    ["a", "b1"],
+  ] as const)
     for (const address of addressesOf(to))
-      expect({ to: address, long: (await stream("a1", to, address)) > 0 }).toEqual({ to: address, long: true })
+      expect({ from, address, long: (await stream(from, to, address)) > 0 }).toEqual({ from, address, long: true })
+  // What comes back from outside, masqueraded, passes the node's stack too.
+  on("outside", (netlink) =>
+    netlink.setLink(netlink.link("eth0")?.index ?? 0, { gsoMaxSize: big, gsoIpv4MaxSize: big }),
+  )
+  for (const address of addressesOf("outside")) expect(await stream("a1", "outside", address, true)).toBeGreaterThan(0)
   for (const to of ["a2", "b1"])
     for (const address of addressesOf(to)) expect(await isRefused("a1", to, address)).toBe(true)
 
