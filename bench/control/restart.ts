@@ -1,25 +1,10 @@
-import { spawn } from "node:child_process"
-import { once } from "node:events"
-import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import type { Ground } from "../ground.ts"
 import { median } from "../measure.ts"
 import { ALLOWED_PORT, DENIED_PORT, SERVER } from "../objects.ts"
-import { root } from "../paths.ts"
+import { Steady, type Traffic } from "../steady.ts"
 import type { MeasuredAgent, Start } from "./agent.ts"
 import type { Runtime } from "./plugins.ts"
-
-/** What bench/load/steady.c counted. */
-interface Traffic {
-  readonly seconds: number
-  readonly ownLateMs: number
-  readonly udp: { readonly sent: number; readonly lost: number; readonly longestGapMs: number }
-  readonly tcp: Readonly<
-    Record<"exchanges" | "unanswered" | "sentAgain" | "ofThemNeedlessly" | "resets" | "longestGapMs", number>
-  >
-  readonly connections: Readonly<Record<"opened" | "answered" | "failed" | "slowestMs", number>>
-  readonly denied: { readonly sent: number; readonly passed: number }
-}
 
 /** Restarts of the agent under traffic between two pods of its node, and starts with empty tables. */
 export class RestartBench {
@@ -69,22 +54,13 @@ export class RestartBench {
   /** Counts the traffic while `work` goes on. */
   async #under(work: () => Promise<unknown>): Promise<{ readonly traffic: Traffic }> {
     const netns = (name: string): string => this.#runtime.netns("traffic", name)
-    const words = [netns("client"), netns("server"), SERVER, String(ALLOWED_PORT), String(DENIED_PORT), "0"]
-    const child = spawn(join(root, "build/bench/steady"), words, { stdio: ["ignore", "pipe", "inherit"] })
-    this.#ground.first(() => child.kill("SIGKILL"))
-    let output = ""
-    child.stdout.setEncoding("utf8").on("data", (text: string) => {
-      output += text
+    const steady = await Steady.start({
+      ...{ client: netns("client"), server: netns("server") },
+      ...{ address: SERVER, port: ALLOWED_PORT, deniedPort: DENIED_PORT },
     })
-    const exit = once(child, "exit")
-    while (!output.startsWith("ready")) {
-      if (child.exitCode !== null) throw new Error("traffic between the pods does not come about")
-      await sleep(10)
-    }
+    this.#ground.first(() => steady.kill())
     await work()
-    child.kill("SIGTERM")
-    await exit
-    return { traffic: JSON.parse(output.slice("ready\n".length)) as Traffic }
+    return { traffic: await steady.end() }
   }
 }
 

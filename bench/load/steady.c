@@ -239,19 +239,20 @@ static void handle(int fd, uint32_t events)
 	}
 }
 
-/* Answers everything that is there until that time. */
+/* Answers what comes until that time; when it is past, what is there: a late process must not fill its own sockets' buffers. */
 static void serve_until(uint64_t time)
 {
 	struct epoll_event events[64];
 	uint64_t at;
 
-	while ((at = now()) < time) {
-		struct timespec wait = { .tv_nsec = time - at > TICK ? TICK : time - at };
+	do {
+		at = now();
+		struct timespec wait = { .tv_nsec = time <= at ? 0 : time - at > TICK ? TICK : time - at };
 		int found = epoll_pwait2(poller, events, 64, &wait, NULL);
 
 		for (int i = 0; i < found; i++)
 			handle(events[i].data.fd, events[i].events);
-	}
+	} while (at < time);
 }
 
 /* What was sent again, and of it what the other end says it had: that was late, not lost. */

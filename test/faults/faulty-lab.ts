@@ -76,10 +76,10 @@ export class FaultyLab {
     return agent
   }
 
-  /** SIGKILL, and waits until it is gone. */
-  async kill(node: string): Promise<void> {
+  /** Ends the agent, and waits until it is gone. */
+  async kill(node: string, signal: "SIGKILL" | "SIGTERM" = "SIGKILL"): Promise<void> {
     const agent = this.agent(node)
-    process.kill(agent.pid, "SIGKILL")
+    process.kill(agent.pid, signal)
     while (isAlive(agent)) await sleep(1)
   }
 
