@@ -37,8 +37,8 @@ struct answer {
 };
 
 #define PADDED(length) (((size_t)(length) + 3) & ~(size_t)3)
-/* The kernel never sends a larger datagram. */
-#define DATAGRAM_BYTES (128 * 1024)
+/* The kernel never sends a larger datagram of a dump (net/netlink/af_netlink.c, netlink_recvmsg). */
+#define DATAGRAM_BYTES (32 * 1024)
 #define NAMESPACE "/proc/thread-self/ns/net"
 
 struct batch {

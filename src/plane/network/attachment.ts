@@ -1,9 +1,9 @@
 import { createHash } from "node:crypto"
-import { mkdirSync, readdirSync, renameSync, rmSync } from "node:fs"
+import { mkdirSync, readdirSync, renameSync, rmSync, statSync, unlinkSync } from "node:fs"
 import { join } from "node:path"
 import { tryParseAddress } from "../../net/address.ts"
 import type { Address } from "../../net/types.ts"
-import { isRecord, readState, tryWriteState, writeState } from "./state-file.ts"
+import { beginState, changeState, isRecord, readState, tryChangeState } from "./state-file.ts"
 
 /**
  * One interface of one sandbox. `making` is written before anything is made, so that after a crash nothing is left that
@@ -67,6 +67,11 @@ export class Attachments {
       const path = join(directory, name)
       if (name.endsWith(".next")) rmSync(path, { force: true })
       if (!name.endsWith(".json")) continue
+      // Begun by a process that died there: nothing was made yet.
+      if (statSync(path).size === 0) {
+        rmSync(path)
+        continue
+      }
       const attachment = attachmentOf(readState(path))
       if (attachment !== undefined) {
         this.#set(attachment)
@@ -95,8 +100,11 @@ export class Attachments {
     return this.#leaving
   }
 
+  /** Throws the system's error when it cannot be written; then nothing has changed. */
   put(attachment: Attachment): void {
-    writeState(this.#path(attachment), attachment)
+    const path = this.#path(attachment)
+    if (this.get(attachment) === undefined) beginState(path, attachment)
+    else changeState(path, attachment)
     this.#set(attachment)
   }
 
@@ -106,12 +114,12 @@ export class Attachments {
    */
   leave(attachment: Attachment): void {
     const leaving: Attachment = { ...attachment, phase: "leaving" }
-    tryWriteState(this.#path(leaving), leaving)
+    tryChangeState(this.#path(leaving), leaving)
     this.#set(leaving)
   }
 
   delete(ref: { readonly container: string; readonly ifname: string }): void {
-    rmSync(this.#path(ref), { force: true })
+    tryUnlink(this.#path(ref))
     this.#change(ref, undefined)
   }
 
@@ -141,6 +149,14 @@ export class Attachments {
 
   #path(ref: { readonly container: string; readonly ifname: string }): string {
     return join(this.#directory, `${digest(attachmentKey(ref)).slice(0, 32)}.json`)
+  }
+}
+
+function tryUnlink(path: string): void {
+  try {
+    unlinkSync(path)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error
   }
 }
 

@@ -6,10 +6,13 @@ import { isRecord, readState, tryWriteState } from "./state-file.ts"
 /** Released addresses whose order is remembered, per range. */
 const REMEMBERED = 1_024
 
+/** So long the order of release waits to be written, in ms: a node full of pods writes it a few times a second, not for each. */
+const SAVE_MS = 100
+
 /** Where the next search in a range begins, and the addresses given back, longest ago first. */
 interface Course {
   cursor: number
-  released: number[]
+  readonly released: Set<number>
 }
 
 export interface IpamOptions {
@@ -28,7 +31,7 @@ export class Ipam {
   readonly #owners: Map<Address, string>
   readonly #courses = new Map<Prefix, Course>()
   #ranges: readonly Range[] = []
-  #unsaved: NodeJS.Immediate | undefined
+  #unsaved: NodeJS.Timeout | undefined
 
   constructor({ file, inUse = [] }: IpamOptions) {
     this.#file = file
@@ -85,7 +88,7 @@ export class Ipam {
         if (offset === undefined) continue
         const course = this.#course(range)
         if (!remembered) course.cursor = (offset + 1) % range.size
-        course.released = course.released.filter((one) => one !== offset)
+        course.released.delete(offset)
         this.#save()
         const address = range.at(offset)
         this.#owners.set(address, owner)
@@ -108,7 +111,9 @@ export class Ipam {
       const offset = range.offsetOf(address)
       if (offset === undefined) continue
       const course = this.#course(range)
-      course.released = [...course.released.filter((one) => one !== offset), offset].slice(-REMEMBERED)
+      course.released.delete(offset)
+      course.released.add(offset)
+      for (const first of course.released) if (course.released.size > REMEMBERED) course.released.delete(first)
       this.#save()
       return
     }
@@ -117,22 +122,23 @@ export class Ipam {
   /** The next address from the cursor on that nobody has and that was not given back a short while ago. */
   #next(range: Range, isFree: (address: Address) => boolean): number | undefined {
     const { cursor, released } = this.#course(range)
-    const late = new Set(released)
     for (let step = 0; step < range.size; step++) {
       const offset = (cursor + step) % range.size
-      if (!late.has(offset) && isFree(range.at(offset))) return offset
+      if (!released.has(offset) && isFree(range.at(offset))) return offset
     }
     return undefined
   }
 
   #longestAgo(range: Range, isFree: (address: Address) => boolean): number | undefined {
-    return this.#course(range).released.find((offset) => offset < range.size && isFree(range.at(offset)))
+    for (const offset of this.#course(range).released)
+      if (offset < range.size && isFree(range.at(offset))) return offset
+    return undefined
   }
 
   #course(range: Range): Course {
     const known = this.#courses.get(range.prefix)
     if (known !== undefined) return known
-    const course = { cursor: 0, released: [] }
+    const course: Course = { cursor: 0, released: new Set() }
     this.#courses.set(range.prefix, course)
     return course
   }
@@ -140,17 +146,18 @@ export class Ipam {
   /** Writes what is not yet on the disk. Only the order of release can be lost in a crash, never an allocation. */
   flush(): void {
     if (this.#unsaved === undefined) return
-    clearImmediate(this.#unsaved)
+    clearTimeout(this.#unsaved)
     this.#unsaved = undefined
-    tryWriteState(this.#file, Object.fromEntries(this.#courses))
+    const courses = [...this.#courses].map(([prefix, { cursor, released }]) => [
+      prefix,
+      { cursor, released: [...released] },
+    ])
+    tryWriteState(this.#file, Object.fromEntries(courses))
   }
 
-  /** Once for all that happens in one turn. On a full disk the order of release waits for the next change. */
+  /** Once for all that happens within moments. On a full disk the order of release waits for the next change. */
   #save(): void {
-    this.#unsaved ??= setImmediate(() => {
-      this.#unsaved = undefined
-      tryWriteState(this.#file, Object.fromEntries(this.#courses))
-    })
+    this.#unsaved ??= setTimeout(() => this.flush(), SAVE_MS)
   }
 }
 
@@ -158,7 +165,7 @@ function courseOf(value: unknown): Course | undefined {
   if (!isRecord(value)) return undefined
   const { cursor, released } = value
   if (!isOffset(cursor) || !Array.isArray(released) || !released.every(isOffset)) return undefined
-  return { cursor, released }
+  return { cursor, released: new Set(released) }
 }
 
 function isOffset(value: unknown): value is number {
