@@ -90,7 +90,11 @@ export class Core {
   #byNamespace = new Map<string, Set<string>>()
   #groups = new Map<string, Group>()
   #groupOf = new Map<string, Group>()
+  #groupsByWorkload = new Map<Workload, Set<Group>>()
   #builders = new Map<string, SetBuilder>()
+  #users = new Map<SetBuilder, Set<Group>>()
+  /** Builders whose published sets are no longer right. */
+  #stale = new Set<SetBuilder>()
   #byPeer = new Map<Peer, Set<SetBuilder>>()
   #byName = new Map<string, Set<SetBuilder>>()
   #splitters = new Set<SetBuilder>()
@@ -189,7 +193,7 @@ export class Core {
     const splitBefore = this.#features.splitUsers > 0
     for (const builder of fresh) this.#admit(builder, newPeers, newNames, addedBlocks)
     for (const builder of retired) {
-      if (builder.users === 0) this.#dismiss(builder, dismissed, droppedFeatures, removedBlocks)
+      if (!this.#users.has(builder)) this.#dismiss(builder, dismissed, droppedFeatures, removedBlocks)
     }
     const blocksChanged = addedBlocks.length + removedBlocks.length > 0
     if (blocksChanged) this.#slots.rehome(addedBlocks, removedBlocks)
@@ -230,7 +234,7 @@ export class Core {
       classes: this.#classArray,
       classCount: this.#classes.end,
       endpoints: this.#endpoints,
-      sets: this.#publishSets(),
+      sets: this.#publishSets(dismissed.length),
       rows: this.#rows.publish(),
       verdicts: this.#verdicts.publish(),
     }
@@ -323,7 +327,7 @@ export class Core {
       const old = this.#policies.remove(key)
       const entry = policy && this.#policies.add(key, policy, this.#networkSets)
       if (old !== undefined) oldEntries.push(old)
-      for (const group of this.#groups.values()) {
+      for (const group of this.#groupsFor([old, entry])) {
         const had = old !== undefined && group.policies.delete(old)
         const has = entry !== undefined && selectsGroup(entry, group)
         if (has) group.policies.add(entry)
@@ -331,6 +335,18 @@ export class Core {
       }
     }
     return oldEntries
+  }
+
+  /** Groups that one of these policies may select: all that it does, and few others. */
+  #groupsFor(entries: readonly (PolicyEntry | undefined)[]): Iterable<Group> {
+    const groups = new Set<Group>()
+    for (const entry of entries) {
+      if (entry === undefined) continue
+      if (entry.keys === undefined) return this.#groups.values()
+      for (const workload of this.#workloads.withKeys(entry.keys))
+        for (const group of this.#groupsByWorkload.get(workload) ?? []) groups.add(group)
+    }
+    return groups
   }
 
   #assignGroup(key: string, cluster: Cluster, dirtyGroups: Set<Group>): void {
@@ -377,6 +393,7 @@ export class Core {
       }
       for (const entry of this.#policies.candidates(workload)) if (selectsGroup(entry, group)) group.policies.add(entry)
       this.#groups.set(key, group)
+      addTo(this.#groupsByWorkload, workload, group)
       dirtyGroups.add(group)
     }
     return group
@@ -386,6 +403,7 @@ export class Core {
     const old = [group.ingress, group.egress]
     if (group.members.size === 0) {
       this.#groups.delete(group.key)
+      removeFrom(this.#groupsByWorkload, group.four.workload, group)
       group.ingress = undefined
       group.egress = undefined
     } else {
@@ -394,8 +412,8 @@ export class Core {
       group.egress = this.#builder(group, "egress", sorted, replaced, fresh)
     }
     for (const builder of old) {
-      if (builder === undefined) continue
-      builder.users--
+      if (builder === undefined || builder === group.ingress || builder === group.egress) continue
+      removeFrom(this.#users, builder, group)
       retired.push(builder)
     }
   }
@@ -425,12 +443,12 @@ export class Core {
     const key = setKey(direction, all)
     let builder = this.#builders.get(key)
     if (builder === undefined) {
-      const parts = { features: this.#features, rows: this.#rows, ends: this.#ends[direction] }
+      const parts = { features: this.#features, rows: this.#rows, ends: this.#ends[direction], stale: this.#stale }
       builder = new SetBuilder(key, direction, all, parts)
       this.#builders.set(key, builder)
       fresh.push(builder)
     }
-    builder.users++
+    addTo(this.#users, builder, group)
     return builder
   }
 
@@ -457,6 +475,7 @@ export class Core {
   #dismiss(builder: SetBuilder, dismissed: SetBuilder[], droppedFeatures: number[], removedBlocks: Block[]): void {
     // A builder may be retired by several groups.
     if (!this.#builders.delete(builder.key)) return
+    this.#stale.delete(builder)
     dismissed.push(builder)
     for (const peer of builder.peers) {
       removeFrom(this.#byPeer, peer, builder)
@@ -618,13 +637,8 @@ export class Core {
     const keys = new Set(dirtyEndpoints)
     for (const group of dirtyGroups) for (const key of group.members) keys.add(key)
     // Cells may have changed under groups that did not.
-    for (const group of this.#groups.values()) {
-      const [one] = group.members
-      const shown = one === undefined ? undefined : this.#endpoints.get(one)
-      if (shown?.ingress !== group.ingress?.publish() || shown?.egress !== group.egress?.publish()) {
-        for (const key of group.members) keys.add(key)
-      }
-    }
+    for (const builder of this.#stale)
+      for (const group of this.#users.get(builder) ?? []) for (const key of group.members) keys.add(key)
     const changes = new Map<string, LocalEndpoint | undefined>()
     for (const key of keys) {
       const group = this.#groupOf.get(key)
@@ -649,9 +663,9 @@ export class Core {
     this.#endpoints = this.#endpoints.with(changes)
   }
 
-  #publishSets(): readonly PolicySet[] {
-    const sets = [...this.#builders.values()].map((builder) => builder.publish())
-    if (sets.length !== this.#sets.length || sets.some((set, i) => set !== this.#sets[i])) this.#sets = sets
+  #publishSets(dismissed: number): readonly PolicySet[] {
+    if (this.#stale.size + dismissed > 0) this.#sets = [...this.#builders.values()].map((builder) => builder.publish())
+    this.#stale.clear()
     return this.#sets
   }
 }

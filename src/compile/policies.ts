@@ -66,6 +66,8 @@ export interface SideEntry {
 export interface PolicyEntry {
   readonly policy: Policy
   readonly subject: Resolved
+  /** Index keys of which a workload that it selects has one; undefined: it may select any. */
+  readonly keys: readonly string[] | undefined
   readonly ingress: SideEntry | undefined
   readonly egress: SideEntry | undefined
   /** Key of the enforced policy that it stands for, if staged. */
@@ -102,6 +104,7 @@ export class Policies {
     const entry: PolicyEntry = {
       policy,
       subject,
+      keys: subjectKeys(subject),
       ingress,
       egress,
       target: stagedTarget(policy),
@@ -109,9 +112,8 @@ export class Policies {
       addressed: speaksOfBlocks(subject) || rules.some((rule) => speaksOfBlocks(rule.local)),
     }
     this.entries.set(key, entry)
-    const keys = subjectKeys(entry)
-    if (keys === undefined) this.#general.add(entry)
-    for (const index of keys ?? []) addTo(this.#bySubject, index, entry)
+    if (entry.keys === undefined) this.#general.add(entry)
+    for (const index of entry.keys ?? []) addTo(this.#bySubject, index, entry)
     if (policy.mode !== "enforced") this.stagedCount++
     if (entry.addressed) this.addressedCount++
     return entry
@@ -122,7 +124,7 @@ export class Policies {
     if (entry === undefined) return undefined
     this.entries.delete(key)
     this.#general.delete(entry)
-    for (const index of subjectKeys(entry) ?? []) removeFrom(this.#bySubject, index, entry)
+    for (const index of entry.keys ?? []) removeFrom(this.#bySubject, index, entry)
     return entry
   }
 
@@ -204,8 +206,8 @@ export class Policies {
   }
 }
 
-function subjectKeys(entry: PolicyEntry): string[] | undefined {
-  const keys = indexKeys(entry.subject)
+function subjectKeys(subject: Resolved): string[] | undefined {
+  const keys = indexKeys(subject)
   // A workload is looked up without its blocks.
   return keys?.some((key) => key.startsWith("B")) ? undefined : keys
 }

@@ -34,12 +34,11 @@ export class SetBuilder {
   readonly names: ReadonlySet<string>
   /** The families have different programs. */
   readonly split: boolean
-  /** Endpoint groups that use it. */
-  users = 0
   #programs: SetPrograms
   #features: Features
   #rows: Rows
   #ends: Ends
+  #stale: Set<SetBuilder>
   #uses = new Map<string, RowUse>()
   /** By class, those that are not the default. */
   #special = new Map<number, RowUse>()
@@ -53,7 +52,13 @@ export class SetBuilder {
     key: string,
     direction: Direction,
     programs: SetPrograms,
-    parts: { readonly features: Features; readonly rows: Rows; readonly ends: Ends },
+    parts: {
+      readonly features: Features
+      readonly rows: Rows
+      readonly ends: Ends
+      /** Gets this builder in it whenever what it published is no longer right. */
+      readonly stale: Set<SetBuilder>
+    },
   ) {
     this.key = key
     this.direction = direction
@@ -61,6 +66,7 @@ export class SetBuilder {
     this.#features = parts.features
     this.#rows = parts.rows
     this.#ends = parts.ends
+    this.#stale = parts.stale
     const { four, six, staged } = programs
     this.split = four.key !== six.key || staged?.four.key !== staged?.six.key
     const entries = [four, six, staged?.four, staged?.six].flatMap((program) =>
@@ -75,7 +81,7 @@ export class SetBuilder {
     for (const peer of this.peers) this.#peerFeatures.add(peer.yes).add(peer.maybe)
     this.#default = this.#use("", [])
     this.#cells = new Uint16Array(capacity).fill(this.#default.row)
-    this.#published = undefined
+    this.#withdraw()
     for (const peerClass of classes) this.set(peerClass)
   }
 
@@ -104,7 +110,7 @@ export class SetBuilder {
     const cells = new Uint16Array(capacity).fill(this.#default.row)
     cells.set(this.#cells)
     this.#cells = cells
-    this.#published = undefined
+    this.#withdraw()
   }
 
   /** Gives back its rows. */
@@ -122,9 +128,14 @@ export class SetBuilder {
     if (this.#cells[number] === row) return
     if (this.#published !== undefined) {
       this.#cells = this.#cells.slice()
-      this.#published = undefined
+      this.#withdraw()
     }
     this.#cells[number] = row
+  }
+
+  #withdraw(): void {
+    this.#published = undefined
+    this.#stale.add(this)
   }
 
   #seesFeature(feature: number): boolean {

@@ -61,13 +61,16 @@ export class Workloads {
     for (const index of keysOfWorkload(workload)) if (!index.includes("\0")) removeFrom(this.#index, index, workload)
   }
 
-  /** Workloads that have one of the keys of `indexKeys`; block keys are the caller's. */
+  /** Workloads that have one of the keys of `indexKeys`, and few others; block keys are the caller's. */
   withKeys(keys: readonly string[]): Set<Workload> {
     const found = new Set<Workload>()
     for (const key of keys) {
-      // Of a pair the label is the rarer part.
-      const pair = key.indexOf("\0")
-      for (const workload of this.#index.get(pair < 0 ? key : key.slice(pair + 1)) ?? []) found.add(workload)
+      let best: ReadonlySet<Workload> | undefined
+      for (const part of key.split("\0")) {
+        const having = this.#index.get(part) ?? nobody
+        if (best === undefined || having.size < best.size) best = having
+      }
+      for (const workload of best ?? nobody) found.add(workload)
     }
     return found
   }
@@ -95,6 +98,8 @@ export class Workloads {
     return text
   }
 }
+
+const nobody: ReadonlySet<Workload> = new Set()
 
 function portText(port: NamedPort): string {
   return `${port.protocol}:${port.port}=${port.name}`

@@ -6,13 +6,14 @@
 const SHARDS = 512
 
 type Shard<V> = ReadonlyMap<string, V>
+const noShards: readonly undefined[] = Array.from({ length: SHARDS }, () => undefined)
 
 /** An immutable map over texts. Iteration order is by hash: it depends on the keys alone, never on the order of changes across shards. */
 export class ShardedMap<V> implements ReadonlyMap<string, V> {
   readonly size: number
   readonly #shards: readonly (Shard<V> | undefined)[]
 
-  constructor(shards: readonly (Shard<V> | undefined)[] = [], size = 0) {
+  constructor(shards: readonly (Shard<V> | undefined)[] = noShards, size = 0) {
     this.#shards = shards
     this.size = size
   }
@@ -58,7 +59,7 @@ export class ShardedMap<V> implements ReadonlyMap<string, V> {
       if (shard === undefined) {
         shard = new Map(current)
         copied.set(index, shard)
-        shards ??= Array.from({ length: SHARDS }, (_, i) => this.#shards[i])
+        shards ??= this.#shards.slice()
         shards[index] = shard
       }
       size -= shard.size
