@@ -1,4 +1,5 @@
 import type { Link, PacketLimits } from "../../kernel/netlink/link.ts"
+import { IPV6_LEAST } from "./mtu.ts"
 
 export const bigTcpModes = ["auto", "on", "off"] as const
 /** `auto`: where nothing on the way to other nodes would cut the long packets again. */
@@ -11,8 +12,6 @@ const PLAIN = 65_536
 
 /** Bytes of the hop-by-hop header that an IPv6 packet above 64 KiB has (RFC 2675). */
 const JUMBO_HEADER = 8
-/** RFC 8200, 5. */
-const IPV6_LEAST = 1_280
 
 /** Whether TCP packets above 64 KiB are used, and why. */
 export interface BigTcp {
