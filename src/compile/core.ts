@@ -93,6 +93,9 @@ export class Core {
   #groupsByWorkload = new Map<Workload, Set<Group>>()
   #builders = new Map<string, SetBuilder>()
   #users = new Map<SetBuilder, Set<Group>>()
+  /** Builders in the order of the published sets, and the place of each. */
+  #listed: SetBuilder[] = []
+  #places = new Map<SetBuilder, number>()
   /** Builders whose published sets are no longer right. */
   #stale = new Set<SetBuilder>()
   #byPeer = new Map<Peer, Set<SetBuilder>>()
@@ -234,7 +237,7 @@ export class Core {
       classes: this.#classArray,
       classCount: this.#classes.end,
       endpoints: this.#endpoints,
-      sets: this.#publishSets(dismissed.length),
+      sets: this.#publishSets(dismissed),
       rows: this.#rows.publish(),
       verdicts: this.#verdicts.publish(),
     }
@@ -496,8 +499,9 @@ export class Core {
 
   /** Slots that stand for no address: outside every block, and the node's own sockets. */
   #updateFixedSlots(cluster: Cluster): void {
-    const node = cluster.nodes.get(this.#node) ?? { labels: noLabels }
-    const socket = this.#workloads.ofNode(node, true, true)
+    const labels = cluster.nodes.get(this.#node)?.labels ?? noLabels
+    if (this.#socketWorkload?.labels === labels) return
+    const socket = this.#workloads.ofNode({ labels }, true, true)
     if (this.#socketWorkload !== undefined) this.#workloads.release(this.#socketWorkload)
     this.#socketWorkload = socket
     for (const [family, address] of [
@@ -663,10 +667,29 @@ export class Core {
     this.#endpoints = this.#endpoints.with(changes)
   }
 
-  #publishSets(dismissed: number): readonly PolicySet[] {
-    if (this.#stale.size + dismissed > 0) this.#sets = [...this.#builders.values()].map((builder) => builder.publish())
+  #publishSets(dismissed: readonly SetBuilder[]): readonly PolicySet[] {
+    if (this.#stale.size + dismissed.length === 0) return this.#sets
+    const sets = this.#sets.slice()
+    for (const builder of dismissed) {
+      const place = this.#places.get(builder)
+      if (place === undefined) continue
+      // The last one takes its place.
+      const last = this.#listed.pop() ?? builder
+      const set = sets.pop()
+      this.#places.set(last, place)
+      this.#places.delete(builder)
+      if (last === builder || set === undefined) continue
+      this.#listed[place] = last
+      sets[place] = set
+    }
+    for (const builder of this.#stale) {
+      const place = this.#places.get(builder) ?? this.#listed.push(builder) - 1
+      this.#places.set(builder, place)
+      sets[place] = builder.publish()
+    }
     this.#stale.clear()
-    return this.#sets
+    this.#sets = sets
+    return sets
   }
 }
 
