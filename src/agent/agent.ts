@@ -264,6 +264,10 @@ export class Agent {
     mountBpffs(this.#pins)
     const plane = this.#parts.plane(devices, cluster, this.#pins)
     this.#plane = plane
+    for (const { table, wanted, entries } of plane.keptSizes)
+      this.#log.warn(
+        `The table ${table} keeps its ${entries} entries until the node starts anew; ${wanted} are configured`,
+      )
     this.#tables = Tables.open(this.#pins)
     this.#ring = new RingReader(plane.events)
     this.#reader = new FlowReader({

@@ -55,9 +55,20 @@ test.each([
   ["overlayPort: 70000\n", "from 1 to 65535"],
   ["clusterPrefixes: [10.0.0.0/33]\n", "10.0.0.0/33"],
   ["node: UPPER\n", "a node's name"],
+  ["flowRecords: 1000\n", "from 1024 to"],
+  ["addressEntries: many\n", "a whole number"],
   ["- node\n", "wanted a mapping"],
 ])("%j is refused", (text, why) => {
   expect(failure(() => readConfiguration({}, file(text))).why).toContain(why)
+})
+
+test("tables that would take too much of the memory are refused with what there is room for", () => {
+  const memory = 512 * 1_048_576
+  expect(readConfiguration({ flowRecords: 262_144 }, undefined, memory).flowRecords).toBe(262_144)
+  const { why } = failure(() => readConfiguration({ flowRecords: "1048576" }, undefined, memory))
+  expect(why).toBe(
+    "--flow-records: found 1048576, wanted at most 599186: each takes 224 bytes, and the table may take a quarter of this machine's memory",
+  )
 })
 
 test("a flag that cannot be names the flag", () => {

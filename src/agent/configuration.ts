@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs"
-import { hostname } from "node:os"
+import { hostname, totalmem } from "node:os"
 import { join, resolve } from "node:path"
 import { LineCounter, parseDocument } from "yaml"
 import { Failure, reasonOf } from "../api/failure.ts"
@@ -39,6 +39,10 @@ export interface Configuration {
   readonly cniSocket: string
   /** Flows remembered for `observe`. */
   readonly flowsKept: number
+  /** Records of the kernel's flow table: connections of this node at a time, and those that closed a few seconds ago. */
+  readonly flowRecords: number
+  /** Addresses of endpoints, nodes and services that the kernel's table has room for. */
+  readonly addressEntries: number
   readonly logLevel: LogLevel
 }
 
@@ -50,7 +54,8 @@ export type Settings = {
   readonly [Name in keyof Configuration]?: string | number | boolean | readonly string[] | undefined
 }
 
-type Reader<T> = (value: unknown) => T
+/** `memory`: bytes that the machine has. */
+type Reader<T> = (value: unknown, memory: number) => T
 
 /** One reader a setting: it says what it wants by what it throws. */
 const readers: { readonly [Name in keyof Configuration]: Reader<Configuration[Name]> } = {
@@ -70,6 +75,8 @@ const readers: { readonly [Name in keyof Configuration]: Reader<Configuration[Na
   machineNetwork: boolean,
   cniSocket: path,
   flowsKept: (value) => integer(value, 1_024, 16_777_216),
+  flowRecords: (value, memory) => affordable(integer(value, 1_024, 16_777_216), FLOW_RECORD_BYTES, memory),
+  addressEntries: (value, memory) => affordable(integer(value, 1_024, 4_194_304), ADDRESS_BYTES, memory),
   logLevel: (value) => oneOf(value, logLevels),
 }
 
@@ -80,12 +87,12 @@ export const settingNames = Object.keys(readers) as readonly (keyof Configuratio
  * Reads the file (YAML, the names above as keys) and the flags. Throws a `Failure` of kind usage that names file and line, or the
  * flag, for an unknown name or a value that cannot be.
  */
-export function readConfiguration(flags: Settings, file?: string): Configuration {
+export function readConfiguration(flags: Settings, file?: string, memory = totalmem()): Configuration {
   const given = new Map<keyof Configuration, unknown>()
-  if (file !== undefined) readFile(file, given)
+  if (file !== undefined) readFile(file, given, memory)
   for (const name of settingNames) {
     const value = flags[name]
-    if (value !== undefined) given.set(name, read(name, value, `--${flagOf(name)}`))
+    if (value !== undefined) given.set(name, read(name, value, `--${flagOf(name)}`, memory))
   }
   const node = (given.get("node") as string | undefined) ?? hostname().toLowerCase()
   const runDir = (given.get("runDir") as string | undefined) ?? join("/run/heddle", node)
@@ -105,6 +112,8 @@ export function readConfiguration(flags: Settings, file?: string): Configuration
     machineNetwork: false,
     cniSocket: join(runDir, "cni.sock"),
     flowsKept: 262_144,
+    flowRecords: 131_072,
+    addressEntries: 131_072,
     logLevel: "info",
   }
   // Every value in `given` came through the reader of its own name.
@@ -116,7 +125,7 @@ export function flagOf(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
 }
 
-function readFile(file: string, given: Map<keyof Configuration, unknown>): void {
+function readFile(file: string, given: Map<keyof Configuration, unknown>, memory: number): void {
   let text: string
   try {
     text = readFileSync(file, "utf8")
@@ -159,7 +168,7 @@ function readFile(file: string, given: Map<keyof Configuration, unknown>): void 
         `settings: ${settingNames.join(", ")}`,
       )
     }
-    given.set(name, read(name, setting, place))
+    given.set(name, read(name, setting, place, memory))
   }
 }
 
@@ -167,9 +176,9 @@ function isSetting(name: string): name is keyof Configuration {
   return Object.hasOwn(readers, name)
 }
 
-function read(name: keyof Configuration, value: unknown, place: string): unknown {
+function read(name: keyof Configuration, value: unknown, place: string, memory: number): unknown {
   try {
-    return readers[name](value)
+    return readers[name](value, memory)
   } catch (error) {
     throw new Failure(
       "usage",
@@ -206,6 +215,18 @@ function integer(value: unknown, least: number, most: number): number {
   const number = typeof value === "string" && /^\d+$/.test(value) ? Number(value) : value
   if (typeof number === "number" && Number.isInteger(number) && number >= least && number <= most) return number
   throw new Error(`found ${JSON.stringify(value)}, wanted a whole number from ${least} to ${most}`)
+}
+
+/** What one entry takes in the kernel, in bytes: a record of the flow table, used or not, with its place in the queue of ageing; an address. */
+const FLOW_RECORD_BYTES = 224
+const ADDRESS_BYTES = 128
+
+/** One table may take a quarter of the machine's memory, which the kernel does not give back. */
+function affordable(entries: number, bytes: number, memory: number): number {
+  const most = Math.floor(memory / 4 / bytes)
+  if (entries <= most) return entries
+  const why = `each takes ${bytes} bytes, and the table may take a quarter of this machine's memory`
+  throw new Error(`found ${entries}, wanted at most ${most}: ${why}`)
 }
 
 /** A list, or one text with commas. */

@@ -5,7 +5,7 @@ import { inNamespace, type NamespaceHandle, openNamespace } from "../kernel/name
 import type { Request } from "../kernel/netlink/socket.ts"
 import type { Cluster } from "../model/cluster.ts"
 import { familyOf } from "../net/address.ts"
-import { EbpfPlane } from "../plane/ebpf/plane.ts"
+import { EbpfPlane, type KeptSize } from "../plane/ebpf/plane.ts"
 import { NodeNetwork, type NodeNetworkOptions } from "../plane/network/network.ts"
 import type { NodeDevices } from "../plane/network/node-devices.ts"
 import type { Plane } from "../plane/plane.ts"
@@ -18,6 +18,8 @@ export interface NodePlane extends Plane {
    * which the caller makes at once. EEXIST is no failure.
    */
   podHook(ifindex: number): readonly Request[]
+  /** Tables that keep another size than the configuration says. */
+  readonly keptSizes: readonly KeptSize[]
   /** The ring of events. */
   readonly events: BpfMap
   /** Lets go of descriptors; what is pinned and attached goes on. */
@@ -39,6 +41,7 @@ export interface AgentParts {
 export function kernelParts(configuration: Configuration): AgentParts {
   const { node, runDir, netns, uplink, routing, overlayPort, mtu, bigTcp, nonMasquerade, podPrefixes, machineNetwork } =
     configuration
+  const { flowRecords, addressEntries } = configuration
   const namespace: NamespaceHandle | undefined = netns === undefined ? undefined : openNamespace(netns)
   return {
     network: (hooks) =>
@@ -57,6 +60,7 @@ export function kernelParts(configuration: Configuration): AgentParts {
         overlayPort,
         overlayFamily,
         entrances: devices,
+        entries: { flows: flowRecords, addrs: addressEntries },
         namespace,
       })
       try {

@@ -196,6 +196,20 @@ test("another process adopts what is there: traffic goes on, generations continu
   expect(node.send("default/b", segment(TcpFlag.ack))).toBe(Action.redirect)
 })
 
+test("tables keep the size that they were made with, and say so", async () => {
+  const small = new TestNode({ entries: { addrs: 2, flows: 1_024 } })
+  try {
+    expect(small.plane.keptSizes).toEqual([])
+    small.restart({ entries: { addrs: 1_024, flows: 1_024 } })
+    expect(small.plane.keptSizes).toEqual([{ table: "addrs", wanted: 1_024, entries: 2 }])
+    expect(small.plane.map("flow_keys").maxEntries).toBe(1_024)
+    const state = small.state(new Compiler("one").update(history[1] as Cluster))
+    await expect(small.plane.apply(state, null)).rejects.toThrow(/addresses needs \d+ entries, 2 are there/)
+  } finally {
+    small.remove()
+  }
+})
+
 test("programs are put on the entrances, stay after the process, and are taken away by remove", async () => {
   node.plane.attachEntrances()
   node.plane.attachEntrances()

@@ -30,6 +30,8 @@ export const registerAgent: Register = (program, session) => {
     .option("--machine-network", "the machine's own network namespace is the node (refused without this flag)")
     .option("--cni-socket <path>", "socket for the CNI plugin (default: RUN-DIR/cni.sock)")
     .option("--flows-kept <count>", "flows remembered for heddle observe (default: 262144)")
+    .option("--flow-records <count>", "connections that the kernel's flow table holds (default: 131072)")
+    .option("--address-entries <count>", "addresses that the kernel's table holds (default: 131072)")
     .option("--log-level <level>", `${logLevels.join(", ")} (default: info)`)
     .addHelpText(
       "after",

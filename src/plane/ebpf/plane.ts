@@ -4,8 +4,8 @@ import { dirname, join } from "node:path"
 import { changesBetween } from "../../compile/versions.ts"
 import { LiveFlag, layout } from "../../kernel/abi.generated.ts"
 import { hasTcx } from "../../kernel/bpf/attach.ts"
-import type { BpfMap } from "../../kernel/bpf/map.ts"
-import { type LoadedObject, loadObject } from "../../kernel/bpf/object.ts"
+import { BpfMap } from "../../kernel/bpf/map.ts"
+import { type LoadedObject, loadObject, pinName } from "../../kernel/bpf/object.ts"
 import type { Program } from "../../kernel/bpf/program.ts"
 import { rcuGrace } from "../../kernel/grace.ts"
 import type { NamespaceHandle } from "../../kernel/namespace.ts"
@@ -48,6 +48,13 @@ export interface EbpfPlaneOptions {
   readonly grace?: (() => Promise<void>) | undefined
 }
 
+/** A table that keeps the size it was made with, for what it holds is in force. */
+export interface KeptSize {
+  readonly table: string
+  readonly wanted: number
+  readonly entries: number
+}
+
 const HALF_OPEN_LIMIT = 8_192
 /** Tells whoever measures when a generation came into force; nothing is done without a subscriber. */
 const moments = channel("heddle:moments")
@@ -59,6 +66,8 @@ const smallestFrame = new Uint8Array(64)
 export class EbpfPlane implements Plane {
   /** True when the tables were made by this load: there was no plane before, or of another layout. */
   readonly fresh: boolean
+  /** Tables found pinned with another size than asked for: they get theirs when they are made anew, as after a reboot. */
+  readonly keptSizes: readonly KeptSize[]
   readonly #options: EbpfPlaneOptions
   readonly #object: LoadedObject
   readonly #tables: Tables
@@ -76,8 +85,13 @@ export class EbpfPlane implements Plane {
   /** The state that flipped last: what the kernel's numbers mean. */
   #live: NodeState | undefined
 
-  private constructor(options: EbpfPlaneOptions, object: LoadedObject, fresh: boolean) {
+  private constructor(
+    options: EbpfPlaneOptions,
+    object: LoadedObject,
+    { fresh, keptSizes }: Pick<EbpfPlane, "fresh" | "keptSizes">,
+  ) {
     this.#options = options
+    this.keptSizes = keptSizes
     this.#object = object
     this.fresh = fresh
     const map = (name: string) => this.map(name)
@@ -102,7 +116,10 @@ export class EbpfPlane implements Plane {
   }
 
   /** Loads the programs, or adopts the maps that are pinned: what they enforce goes on. Attaches nothing. */
-  static open(options: EbpfPlaneOptions): EbpfPlane {
+  static open(wanted: EbpfPlaneOptions): EbpfPlane {
+    const keptSizes = keptSizesOf(wanted)
+    const kept = Object.fromEntries(keptSizes.map(({ table, entries }) => [table, entries]))
+    const options = { ...wanted, entries: { ...wanted.entries, ...kept } }
     const word = (value: number) => new Uint8Array(Uint32Array.of(value).buffer)
     const fresh = !existsSync(join(options.pinDirectory, `live-${layout}`))
     const object = loadObject({
@@ -119,7 +136,7 @@ export class EbpfPlane implements Plane {
       entries: entriesOf(options),
     })
     try {
-      const plane = new EbpfPlane(options, object, fresh)
+      const plane = new EbpfPlane(options, object, { fresh, keptSizes })
       plane.#startClock()
       return plane
     } catch (error) {
@@ -427,6 +444,15 @@ function namesOf({ compiled, forwarding }: NodeState): NamesOfNumbers {
 function nextGeneration(generation: number): number {
   const next = (generation + 1) >>> 0
   return next === 0 ? 2 : next
+}
+
+function keptSizesOf({ pinDirectory, entries = {} }: EbpfPlaneOptions): KeptSize[] {
+  return Object.entries(entries).flatMap(([table, wanted]) => {
+    const pin = join(pinDirectory, pinName(table, layout))
+    if (!existsSync(pin)) return []
+    using map = BpfMap.openPinned(pin, table)
+    return map.maxEntries === wanted ? [] : [{ table, wanted, entries: map.maxEntries }]
+  })
 }
 
 /** Each record's key has its place in the queue of ageing. */
