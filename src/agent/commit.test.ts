@@ -43,6 +43,7 @@ class MemoryPlane implements Plane {
 function setup() {
   const plane = new MemoryPlane()
   let digest = "d0"
+  let nothing = false
   let compileError: Error | undefined
   const clusters: Cluster[] = []
   const timers: { run: () => void; ms: number; off: boolean }[] = []
@@ -56,11 +57,14 @@ function setup() {
       clusters.push(cluster)
       return { addresses: new Map(), verdicts: [clusters.length] } as unknown as Compiled
     },
-    desired: (): Desired => ({
-      cluster: { namespaces: new Map() } as unknown as Cluster,
-      forwarding: { self: { name: "a", addresses: [parseAddress("10.0.0.1")] } } as unknown as Forwarding,
-      digest,
-    }),
+    desired: (): Desired | undefined =>
+      nothing
+        ? undefined
+        : {
+            cluster: { namespaces: new Map() } as unknown as Cluster,
+            forwarding: { self: { name: "a", addresses: [parseAddress("10.0.0.1")] } } as unknown as Forwarding,
+            digest,
+          },
     onEnforced: (one) => enforced.push(one),
     now: () => now++,
     delay: (run, ms) => {
@@ -79,6 +83,9 @@ function setup() {
     want: (text: string) => {
       digest = text
     },
+    wantNothing: (yes: boolean) => {
+      nothing = yes
+    },
     breakCompiler: (error: Error | undefined) => {
       compileError = error
     },
@@ -92,7 +99,7 @@ test("requests of one turn are one commit, and it sees what is wanted when it be
   want("d1")
   const enforced = await committer.commit()
   expect(plane.applied).toHaveLength(1)
-  expect(enforced?.digest).toBe("d1")
+  expect(enforced.digest).toBe("d1")
   expect(committer.enforced?.generation).toBe(1)
 })
 
@@ -112,7 +119,7 @@ test("requests while one runs join the next, one apply at a time", async () => {
   const answers = await Promise.all(others)
   expect(plane.most).toBe(1)
   expect(plane.applied).toHaveLength(2)
-  expect(answers.map((one) => one?.digest)).toEqual(["d2", "d2", "d2"])
+  expect(answers.map((one) => one.digest)).toEqual(["d2", "d2", "d2"])
 })
 
 test("the first apply compares everything, the next gets what was applied last", async () => {
@@ -154,7 +161,7 @@ test("a failing compiler is a failed commit, not a dead agent", async () => {
   await expect(committer.commit()).rejects.toThrow("no")
   expect(committer.enforced).toBeUndefined()
   breakCompiler(undefined)
-  expect((await committer.commit())?.generation).toBe(1)
+  expect((await committer.commit()).generation).toBe(1)
 })
 
 test("closing lets the running commit end and starts no other", async () => {
@@ -168,6 +175,18 @@ test("closing lets the running commit end and starts no other", async () => {
   gate.resolve()
   await closed
   await running
-  await committer.commit()
+  await expect(committer.commit()).rejects.toThrow("the agent is ending")
   expect(plane.applied).toHaveLength(1)
+})
+
+test("who waits for a commit hears of it when nothing was enforced, whatever is in force from before", async () => {
+  const { committer, want, wantNothing } = setup()
+  wantNothing(true)
+  await expect(committer.commit()).rejects.toThrow("does not know its objects yet")
+  wantNothing(false)
+  await committer.commit()
+  want("d1")
+  wantNothing(true)
+  await expect(committer.commit()).rejects.toThrow("Cannot enforce")
+  expect(committer.enforced?.digest).toBe("d0")
 })

@@ -56,8 +56,8 @@ export class Committer {
   readonly #options: CommitterOptions
   #enforced: Enforced | undefined
   #failure: CommitFailure | undefined
-  #running: Promise<void> | undefined
-  #next: { promise: Promise<void>; begin: () => void } | undefined
+  #running: Promise<Enforced | undefined> | undefined
+  #next: { promise: Promise<Enforced | undefined>; begin: () => void } | undefined
   #mistrust = true
   #callOffRetry: (() => void) | undefined
   #closed = false
@@ -85,13 +85,14 @@ export class Committer {
   }
 
   /**
-   * Asks for a commit that sees everything that is desired now. Resolves when one that began after this call is over;
-   * rejects with its error if it failed. Callers that wait for no answer use `request`.
+   * Asks for a commit that sees everything that is desired now. Resolves when one that began after this call is in force;
+   * rejects with its error if it failed, and when there was none: nothing is desired yet, or `close` was called. Callers that wait
+   * for no answer use `request`.
    */
-  async commit(): Promise<Enforced | undefined> {
-    await this.#join()
-    if (this.#failure !== undefined) throw this.#failure.error
-    return this.#enforced
+  async commit(): Promise<Enforced> {
+    const enforced = await this.#join()
+    if (enforced !== undefined) return enforced
+    throw this.#failure?.error ?? new Error("Cannot enforce: the agent is ending, or does not know its objects yet")
   }
 
   request(): void {
@@ -110,8 +111,9 @@ export class Committer {
     await this.#running
   }
 
-  #join(): Promise<void> {
-    if (this.#closed) return Promise.resolve()
+  /** What the commit brought into force; undefined: it failed, or there was none. */
+  #join(): Promise<Enforced | undefined> {
+    if (this.#closed) return Promise.resolve(undefined)
     if (this.#next === undefined) {
       const { promise, resolve } = Promise.withResolvers<void>()
       const before = this.#running
@@ -119,29 +121,30 @@ export class Committer {
       const started = promise.then(() => this.#begin())
       this.#next = { promise: started, begin: resolve }
       if (before === undefined) queueMicrotask(resolve)
-      else void before.then(resolve)
+      else void before.then(() => resolve())
     }
     return this.#next.promise
   }
 
-  async #begin(): Promise<void> {
+  async #begin(): Promise<Enforced | undefined> {
     this.#next = undefined
     this.#callOffRetry?.()
     this.#callOffRetry = undefined
-    if (this.#closed) return
+    if (this.#closed) return undefined
     const running = this.#once()
     this.#running = running
-    await running
+    const enforced = await running
     if (this.#running === running) this.#running = undefined
+    return enforced
   }
 
-  async #once(): Promise<void> {
+  async #once(): Promise<Enforced | undefined> {
     const { plane, compile, desired, now } = this.#options
     const from = now()
     try {
       moments.publish({ what: "begun" })
       const wanted = await desired()
-      if (wanted === undefined) return
+      if (wanted === undefined) return undefined
       const { cluster, forwarding, digest } = wanted
       moments.publish({ what: "desired", digest })
       const state: NodeState = { compiled: compile(cluster), forwarding }
@@ -157,8 +160,10 @@ export class Committer {
       this.#lastAt = now()
       this.#lastDurationMs = this.#lastAt - from
       this.#options.onEnforced?.(this.#enforced)
+      return this.#enforced
     } catch (error) {
       this.#fail(error)
+      return undefined
     }
   }
 

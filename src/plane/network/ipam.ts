@@ -6,8 +6,8 @@ import { isRecord, readState, tryWriteState } from "./state-file.ts"
 /** Released addresses whose order is remembered, per range. */
 const REMEMBERED = 1_024
 
-/** So long the order of release waits to be written, in ms: a node full of pods writes it a few times a second, not for each. */
-const SAVE_MS = 100
+/** So long the order of release waits to be written, in ms: a node full of pods writes it twice a second, not for each. */
+const SAVE_MS = 500
 
 /** Where the next search in a range begins, and the addresses given back, longest ago first. */
 interface Course {

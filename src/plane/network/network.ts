@@ -128,6 +128,7 @@ export class NodeNetwork {
   ): Promise<{ readonly devices: NodeDevices; readonly devicesChanged: boolean }> {
     this.#cluster = cluster
     this.#ipam.setRanges(this.#ranges(cluster))
+    this.#podAddresses.follow(cluster)
     const devicesChanged = await this.#setup.ensure(this.#input(cluster), full)
     if (full) await this.#repairAttachments()
     return { devices: this.#devices(), devicesChanged }

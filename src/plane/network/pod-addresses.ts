@@ -59,7 +59,7 @@ export class PodAddresses {
   }
 
   #allocate(owner: string, cluster: Cluster): readonly Address[] {
-    this.#follow(cluster)
+    this.follow(cluster)
     return this.#allOrNone(owner, (taken) => {
       for (const family of this.#ipam.families)
         taken.push(this.#ipam.allocate(family, owner, (address) => this.#used.has(address)))
@@ -77,8 +77,11 @@ export class PodAddresses {
     }
   }
 
-  /** Counts the addresses that the cluster's objects show: also those stated for pods that are not attached yet, and of nodes. */
-  #follow({ endpoints, nodes }: Cluster): void {
+  /**
+   * Counts the addresses that the cluster's objects show: also those stated for pods that are not attached yet, and of nodes. Takes
+   * time in proportion to what changed since the last call.
+   */
+  follow({ endpoints, nodes }: Cluster): void {
     this.#recount(this.#endpoints, endpoints)
     this.#recount(this.#nodes, nodes)
     this.#endpoints = endpoints
