@@ -12,11 +12,11 @@ import { FlowStore } from "../flow/store.ts"
 import { RingReader } from "../kernel/bpf/ring.ts"
 import { mountBpffs } from "../kernel/mount.ts"
 import type { Cluster } from "../model/cluster.ts"
-import { problemText } from "../model/problem.ts"
+import { type Problem, problemText } from "../model/problem.ts"
 import type { NodeNetwork } from "../plane/network/network.ts"
 import type { NodeDevices } from "../plane/network/node-devices.ts"
 import type { Forwarding } from "../plane/plane.ts"
-import { AcceptanceMemory } from "../source/acceptance.ts"
+import { AcceptanceLog } from "../source/acceptance-log.ts"
 import { CniServer } from "../source/cni/server.ts"
 import { type DirectoryChange, DirectorySource } from "../source/directory/directory.ts"
 import { ObjectStore } from "../source/objects.ts"
@@ -27,6 +27,7 @@ import { settleMemory } from "./memory.ts"
 import { DigestHistory, type RunningNode } from "./node.ts"
 import { ObjectFiles } from "./object-files.ts"
 import type { AgentParts, NodePlane } from "./plane.ts"
+import { programIdentity } from "./program.ts"
 import { agentService } from "./service/service.ts"
 import { snapshotPath } from "./snapshot.ts"
 import { SnapshotWriter } from "./snapshot-writer.ts"
@@ -49,7 +50,7 @@ export class Agent {
   readonly #version: string
   readonly #startedAt = Date.now()
   readonly #parts: AgentParts
-  readonly #memory: AcceptanceMemory
+  readonly #memory: AcceptanceLog
   readonly #store: ObjectStore
   readonly #source: DirectorySource
   readonly #network: NodeNetwork
@@ -72,6 +73,7 @@ export class Agent {
   #look: NodeJS.Timeout | undefined
   #listening: Promise<void> | undefined
   #full = false
+  #problems: readonly Problem[] = []
   /** Problems of the objects that were logged; each is logged once while it lasts. */
   #told: ReadonlySet<string> = new Set()
 
@@ -83,7 +85,11 @@ export class Agent {
     const { runDir, node } = configuration
     this.#pins = join(runDir, "bpf")
     const state = join(runDir, "state")
-    this.#memory = new AcceptanceMemory(join(state, "accepted"), (message) => log.warn(message))
+    this.#memory = new AcceptanceLog({
+      path: join(state, "accepted.log"),
+      program: programIdentity(),
+      tell: (message) => log.warn(message),
+    })
     this.#store = new ObjectStore({
       now: Date.now,
       clusterPrefixes: configuration.clusterPrefixes,
@@ -92,6 +98,7 @@ export class Agent {
     this.#source = new DirectorySource({
       directory: configuration.objects,
       store: this.#store,
+      memory: this.#memory,
       now: Date.now,
       onChange: (change) => this.#onChange(change),
     })
@@ -171,7 +178,7 @@ export class Agent {
     await this.#source.close()
     await this.#committer.close()
     await this.#api?.close()
-    await this.#memory.flush()
+    await this.#memory.close()
     await this.#snapshots.close()
     this.#unload()
     this.#network.close()
@@ -208,19 +215,24 @@ export class Agent {
   }
 
   #onChange(change: DirectoryChange): void {
-    const told = new Set<string>()
-    for (const problem of change.problems) {
-      const text = problemText(problem)
-      told.add(text)
-      if (!this.#told.has(text)) this.#log[problem.severity === "error" ? "error" : "warn"](text)
-    }
-    this.#told = told
+    if (change.problems !== this.#problems) this.#sayProblems(change.problems)
     this.#digests.note(change.digest)
     moments.publish({ what: "objects", digest: change.digest })
     const same = this.#latest?.digest === change.digest
     this.#latest = change
     if (!same) this.#committer.request()
     else this.#tell()
+  }
+
+  #sayProblems(problems: readonly Problem[]): void {
+    this.#problems = problems
+    const told = new Set<string>()
+    for (const problem of problems) {
+      const text = problemText(problem)
+      told.add(text)
+      if (!this.#told.has(text)) this.#log[problem.severity === "error" ? "error" : "warn"](text)
+    }
+    this.#told = told
   }
 
   /** The newest objects, with the node's network brought into their state; loads the plane the first time. */
@@ -329,11 +341,13 @@ export class Agent {
       startedAt: this.#startedAt,
       now: Date.now,
       store: this.#store,
-      files: new ObjectFiles(this.#configuration.objects),
+      files: new ObjectFiles(this.#configuration.objects, (key) => this.#source.holder(key)),
       committer: this.#committer,
       flows: this.#flows,
       source: {
         scan: () => this.#source.scan(),
+        look: (names) => this.#source.look(names),
+        catchUp: () => this.#source.catchUp(),
         problems: () => this.#source.problems(),
         get ready() {
           return agent.#latest !== undefined

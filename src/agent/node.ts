@@ -19,8 +19,12 @@ export interface RunningNode {
   readonly committer: Committer
   readonly flows: FlowStore
   readonly source: {
-    /** Reads what changed in the directory now. */
+    /** Looks at every file of the directory now. */
     scan(): Promise<void>
+    /** Looks at these files of the directory now. */
+    look(names: readonly string[]): Promise<void>
+    /** Resolves when what was done to the directory before this call is taken in, as far as the kernel tells. */
+    catchUp(): Promise<void>
     problems(): readonly Problem[]
     /** Whether it was read for the first time. */
     readonly ready: boolean
@@ -42,6 +46,7 @@ export interface RunningNode {
 export class DigestHistory {
   readonly #numbers = new Map<string, number>()
   #next = 1
+  #newest: string | undefined
   readonly #limit: number
 
   constructor(limit = 1_024) {
@@ -52,8 +57,14 @@ export class DigestHistory {
     // A digest that comes again is the newest again.
     this.#numbers.delete(digest)
     this.#numbers.set(digest, this.#next++)
+    this.#newest = digest
     const oldest = this.#numbers.keys().next().value
     if (this.#numbers.size > this.#limit && oldest !== undefined) this.#numbers.delete(oldest)
+  }
+
+  /** The digest that came last; undefined before the first. */
+  get newest(): string | undefined {
+    return this.#newest
   }
 
   /** Whether `enforced` is `wanted` or came after it. */

@@ -1,17 +1,8 @@
-import {
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  utimesSync,
-  writeFileSync,
-} from "node:fs"
-import { join } from "node:path"
+import { mkdirSync, readFileSync, renameSync, rmSync, utimesSync, writeFileSync } from "node:fs"
+import { dirname, join } from "node:path"
 import { Failure } from "../api/failure.ts"
 import type { ManifestObject } from "../model/manifest.ts"
+import type { Holder } from "../source/directory/directory.ts"
 import { keepOrigins } from "../source/kept-origins.ts"
 import { identify, type ObjectRef, objectKey, refText } from "../source/objects.ts"
 import { readManifests } from "../source/yaml.ts"
@@ -22,62 +13,77 @@ const RESTED_S = 2
 /** Writes and removes single objects in the directory of a directory source, one file an object, each replaced whole. */
 export class ObjectFiles {
   readonly #directory: string
+  readonly #holder: (key: string) => Holder | undefined
 
-  constructor(directory: string) {
+  /** `holder`: in which file of the directory the source found an object. */
+  constructor(directory: string, holder: (key: string) => Holder | undefined) {
     this.#directory = directory
+    this.#holder = holder
   }
 
-  /** Puts the object in place of what the directory holds of it. Throws a `Failure` when that shares its file with others. */
-  write(object: ManifestObject, ref: ObjectRef): void {
-    const holder = this.#holder(ref)
-    const name = holder ?? fileName(ref)
-    mkdirSync(this.#directory, { recursive: true })
+  /**
+   * Puts the object in place of what the directory holds of it. Returns the name of its file. Throws a `Failure` when that holds others
+   * too.
+   */
+  write(object: ManifestObject, ref: ObjectRef): string {
+    const name = this.#nameOf(ref)
     const path = join(this.#directory, name)
     // The source reads what ends in .yaml, .yml or .json only.
     const next = `${path}.next-${process.pid}`
-    writeFileSync(next, keepOrigins(object))
+    writeMade(next, keepOrigins(object))
     const rested = Date.now() / 1_000 - RESTED_S
     utimesSync(next, rested, rested)
     renameSync(next, path)
+    return name
   }
 
-  /** Removes the object; false when no file holds it. */
-  remove(ref: ObjectRef): boolean {
-    const holder = this.#holder(ref)
-    if (holder === undefined) return false
-    rmSync(join(this.#directory, holder))
-    return true
+  /** Removes the object. Returns the name of the file that held it; undefined when none did. Throws a `Failure` when that holds others too. */
+  remove(ref: ObjectRef): string | undefined {
+    const holder = this.#holder(objectKey(ref))
+    if (holder === undefined) return undefined
+    const name = this.#nameOf(ref)
+    rmSync(join(this.#directory, name), { force: true })
+    return name
   }
 
-  /** Name of the file that holds the object and nothing else. */
-  #holder(ref: ObjectRef): string | undefined {
+  /** Name of the file that holds the object and nothing else, or may. */
+  #nameOf(ref: ObjectRef): string {
     const key = objectKey(ref)
-    const own = fileName(ref)
-    // Almost always it is where we would write it; else every file has to be looked at.
-    for (const name of existsSync(join(this.#directory, own)) ? [own] : this.#names()) {
-      const path = join(this.#directory, name)
-      const { objects } = readManifests(readFileSync(path, "utf8"), path)
-      const found = objects.find((object) => keyOf(object) === key)
-      if (found === undefined) continue
-      if (objects.length === 1) return name
-      throw new Failure(
-        "failed",
-        `Cannot change ${refText(ref)}`,
-        `it stands with others in ${path}:${found.origin.line}`,
-        "edit that file; the agent follows it",
-      )
-    }
-    return undefined
+    const holder = this.#holder(key)
+    if (holder?.objects === 1 && holder.unchanged) return holder.name
+    const name = holder?.name ?? fileName(ref)
+    const path = join(this.#directory, name)
+    // What the source has not read yet, the text tells.
+    const objects = readObjects(path)
+    const own = objects.find((object) => keyOf(object) === key)
+    const others = objects.length > (own === undefined ? 0 : 1)
+    if (!others && (own !== undefined || (holder?.objects ?? 0) <= 1)) return name
+    const line = own?.origin.line ?? 1
+    throw new Failure(
+      "failed",
+      `Cannot change ${refText(ref)}`,
+      `it stands with others in ${path}:${line}`,
+      "edit that file; the agent follows it",
+    )
   }
+}
 
-  #names(): string[] {
-    try {
-      return readdirSync(this.#directory)
-        .filter((name) => /\.(ya?ml|json)$/.test(name) && statSync(join(this.#directory, name)).isFile())
-        .sort()
-    } catch {
-      return []
-    }
+function readObjects(path: string): readonly ManifestObject[] {
+  try {
+    return readManifests(readFileSync(path, "utf8"), path).objects
+  } catch {
+    return []
+  }
+}
+
+/** Makes the directory when it is not there, which it almost always is. */
+function writeMade(path: string, text: string): void {
+  try {
+    writeFileSync(path, text)
+  } catch (error) {
+    if (!(error instanceof Error && "code" in error && error.code === "ENOENT")) throw error
+    mkdirSync(dirname(path), { recursive: true })
+    writeFileSync(path, text)
   }
 }
 

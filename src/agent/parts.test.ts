@@ -1,7 +1,9 @@
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, describe, expect, test } from "vitest"
+import { DirectorySource } from "../source/directory/directory.ts"
+import { ObjectStore } from "../source/objects.ts"
 import { readManifests } from "../source/yaml.ts"
 import { lockRunDirectory } from "./lock.ts"
 import { DigestHistory } from "./node.ts"
@@ -71,35 +73,59 @@ describe("objects as files", () => {
   }
   const ref = (name: string) => ({ apiVersion: "networking.k8s.io/v1", kind: "NetworkPolicy", namespace: "shop", name })
 
-  test("one file an object, replaced and removed, leading back to what a person wrote", () => {
+  async function followed(directory: string): Promise<{ files: ObjectFiles; source: DirectorySource }> {
+    mkdirSync(directory, { recursive: true })
+    const store = new ObjectStore({ now: Date.now })
+    const source = new DirectorySource({ directory, store, now: Date.now, onChange: () => {} })
+    await source.start()
+    return { files: new ObjectFiles(directory, (key) => source.holder(key)), source }
+  }
+
+  test("one file an object, replaced and removed, leading back to what a person wrote", async () => {
     const directory = join(root, "objects")
-    const files = new ObjectFiles(directory)
-    files.write(objectOf(policy("shop", "web")), ref("web"))
-    expect(readdirSync(directory)).toEqual(["networking.k8s.io_NetworkPolicy_shop_web.json"])
-    const path = join(directory, "networking.k8s.io_NetworkPolicy_shop_web.json")
+    const { files, source } = await followed(directory)
+    const name = files.write(objectOf(policy("shop", "web")), ref("web"))
+    expect(name).toBe("networking.k8s.io_NetworkPolicy_shop_web.json")
+    expect(readdirSync(directory)).toEqual([name])
+    const path = join(directory, name)
     const [copy] = readManifests(readFileSync(path, "utf8"), path).objects
     expect(copy?.origin).toEqual({ file: "mine.yaml", line: 1, column: 1 })
-    expect(files.remove(ref("web"))).toBe(true)
-    expect(files.remove(ref("web"))).toBe(false)
+    await source.look([name])
+    expect(files.remove(ref("web"))).toBe(name)
     expect(readdirSync(directory)).toEqual([])
+    await source.scan()
+    await source.close()
   })
 
-  test("an object that has a file of another name is changed there; one that shares a file is not touched", () => {
+  test("an object that has a file of another name is changed there; one that shares a file is not touched", async () => {
     const directory = join(root, "by-hand")
-    const files = new ObjectFiles(directory)
-    files.write(objectOf(policy("shop", "seed")), ref("seed"))
+    const { files, source } = await followed(directory)
     writeFileSync(join(directory, "mine.yaml"), policy("shop", "web"))
     writeFileSync(join(directory, "several.yaml"), `${policy("shop", "a")}---\n${policy("shop", "b")}`)
+    await expect.poll(() => source.holder("networking.k8s.io/NetworkPolicy/shop/b")?.objects).toBe(2)
     files.write(objectOf(policy("shop", "web")), ref("web"))
-    expect(readdirSync(directory).sort()).toEqual([
-      "mine.yaml",
-      "networking.k8s.io_NetworkPolicy_shop_seed.json",
-      "several.yaml",
-    ])
-    expect(() => files.write(objectOf(policy("shop", "b")), ref("b"))).toThrow(
-      expect.objectContaining({ why: expect.stringMatching(/several\.yaml:6/) }),
-    )
+    expect(readdirSync(directory).sort()).toEqual(["mine.yaml", "several.yaml"])
+    const shared = expect.objectContaining({ why: expect.stringMatching(/several\.yaml:6/) })
+    expect(() => files.write(objectOf(policy("shop", "b")), ref("b"))).toThrow(shared)
     expect(() => files.remove(ref("a"))).toThrow("Cannot change NetworkPolicy shop/a")
+    await source.close()
+  })
+
+  test("an object that was added to a file a moment ago is not lost with it", async () => {
+    const directory = join(root, "moment")
+    const { files, source } = await followed(directory)
+    await source.look([files.write(objectOf(policy("shop", "web")), ref("web"))])
+    const path = join(directory, "networking.k8s.io_NetworkPolicy_shop_web.json")
+    writeFileSync(path, `${policy("shop", "web")}---\n${policy("shop", "added")}`)
+    expect(() => files.write(objectOf(policy("shop", "web")), ref("web"))).toThrow(
+      "Cannot change NetworkPolicy shop/web",
+    )
+    // And one in a file that cannot be told whole.
+    writeFileSync(path, `${policy("shop", "web")}---\n${policy("shop", "added")}`)
+    await expect.poll(() => source.holder("networking.k8s.io/NetworkPolicy/shop/added")?.objects).toBe(2)
+    writeFileSync(path, "kind: [")
+    expect(() => files.remove(ref("added"))).toThrow("Cannot change NetworkPolicy shop/added")
+    await source.close()
   })
 })
 

@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto"
+import { hash } from "node:crypto"
 
 const MODULUS = 1n << 128n
 
@@ -22,15 +22,19 @@ export class SetDigest {
 
 /** 128 bits that identify an object's name and content, whatever the order of its keys. */
 export function contentHash(key: string, value: unknown): bigint {
-  const digest = createHash("sha256").update(key).update("\0").update(canonicalJson(value)).digest("hex")
-  return BigInt(`0x${digest.slice(0, 32)}`)
+  return BigInt(`0x${hash("sha256", `${key}\0${canonicalJson(value)}`, "hex").slice(0, 32)}`)
 }
 
 function canonicalJson(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(",")}]`
-  if (typeof value === "object" && value !== null) {
-    const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1))
-    return `{${entries.map(([key, item]) => `${JSON.stringify(key)}:${canonicalJson(item)}`).join(",")}}`
+  if (typeof value !== "object" || value === null) return JSON.stringify(value) ?? "null"
+  let text = ""
+  if (Array.isArray(value)) {
+    for (const item of value) text += `${text === "" ? "" : ","}${canonicalJson(item)}`
+    return `[${text}]`
   }
-  return JSON.stringify(value) ?? "null"
+  const entries = value as Readonly<Record<string, unknown>>
+  for (const key of Object.keys(entries).sort()) {
+    text += `${text === "" ? "" : ","}${JSON.stringify(key)}:${canonicalJson(entries[key])}`
+  }
+  return `{${text}}`
 }

@@ -1,4 +1,4 @@
-import { isDeepStrictEqual } from "node:util"
+import { crc32 } from "node:zlib"
 import { objectGroup } from "../dialect/group.ts"
 import { identityOf } from "../dialect/kubernetes/index.ts"
 import type { Cluster } from "../model/cluster.ts"
@@ -6,7 +6,16 @@ import { isRecord, type ManifestObject } from "../model/manifest.ts"
 import type { Origin } from "../model/origin.ts"
 import { hasErrors, type Problem } from "../model/problem.ts"
 import type { Prefix } from "../net/types.ts"
-import { type AcceptanceMemory, type Refusal, recordingOrigins, rememberedObject } from "./acceptance.ts"
+import {
+  HeapMemory,
+  type ObjectMemory,
+  originOf,
+  type Places,
+  type Refusal,
+  type Remembered,
+  recordingPlaces,
+  rememberedObject,
+} from "./acceptance.ts"
 import { ClusterBuilder, type LocalAddresses } from "./cluster-builder.ts"
 import { contentHash, SetDigest } from "./digest.ts"
 import { type KindRules, type ModelPart, rulesOf, unknownKindProblem } from "./kinds.ts"
@@ -24,7 +33,7 @@ export function objectKey(ref: ObjectRef): string {
   return `${objectGroup(ref.apiVersion)}/${ref.kind}/${ref.namespace}/${ref.name}`
 }
 
-/** An object in force. */
+/** An object in force. Its text is not in the heap: `value` and `origin` are read when they are asked for, and may throw. */
 export interface StoredObject {
   readonly ref: ObjectRef
   /** JSON data as it was written. */
@@ -51,26 +60,39 @@ export interface Acceptance {
   readonly message: string
 }
 
+/** A memory that outlives the process. */
+export interface LastingMemory extends ObjectMemory {
+  /** Keys of all that it remembers. */
+  keys(): Iterable<string>
+  /** Whether this very program judged what it remembers, so that it need not be judged again. */
+  readonly sameProgram: boolean
+}
+
 export interface ObjectStoreOptions {
   /** Milliseconds since 1970. */
   readonly now: () => number
   /** Configured ranges of the cluster, besides those of its nodes. */
   readonly clusterPrefixes?: readonly Prefix[]
   /** Where last good versions survive a restart. */
-  readonly memory?: AcceptanceMemory
+  readonly memory?: LastingMemory
 }
 
+/** What an object means, and which of its lines the meaning leads back to (its own included). */
 interface Translation {
   readonly part: ModelPart
-  /** Lines by field path. */
-  readonly origins: Readonly<Record<string, Origin>>
-  readonly hash: bigint
+  readonly places: Places
 }
 
+/** What is kept in the heap of an object in force; its memory has the rest. */
 interface Entry {
-  stored: StoredObject
-  readonly origins: Readonly<Record<string, Origin>>
+  readonly ref: ObjectRef
   readonly hash: bigint
+  /** Tells the lines that its meaning leads back to from others. */
+  readonly placesSum: number
+  readonly acceptedAt: number
+  /** Undefined when it was not judged by this process. */
+  warnings: readonly Problem[] | undefined
+  refusal: Refusal | undefined
 }
 
 /**
@@ -79,7 +101,10 @@ interface Entry {
  */
 export class ObjectStore {
   readonly #options: ObjectStoreOptions
+  readonly #memory: ObjectMemory
   readonly #entries = new Map<string, Entry>()
+  /** Of these, the ones of which a newer version is refused. */
+  readonly #refused = new Set<string>()
   /** Refusals of objects that have no good version. */
   readonly #neverAccepted = new Map<string, { readonly ref: ObjectRef; readonly refusal: Refusal }>()
   readonly #builder: ClusterBuilder
@@ -87,22 +112,18 @@ export class ObjectStore {
 
   constructor(options: ObjectStoreOptions) {
     this.#options = options
+    this.#memory = options.memory ?? new HeapMemory()
     this.#builder = new ClusterBuilder(options.clusterPrefixes)
   }
 
   /** Takes the remembered objects into force, before any source is read. Returns how many there were. */
   restore(): number {
-    const remembered = this.#options.memory?.load() ?? []
-    for (const entry of remembered) {
-      const object = rememberedObject(entry)
-      const rules = rulesOf(object.value)
-      const ref = rules === undefined ? undefined : refOf(object.value, rules)
-      // A newer Heddle may judge more strictly; what it no longer understands cannot stay in force.
-      if (rules === undefined || ref === undefined || hasErrors(rules.validate(object, { create: false }))) continue
-      this.#accept(object, ref, translate(object, objectKey(ref), rules), [], entry.acceptedAt)
-      if (entry.refusal !== undefined) this.#setRefusal(objectKey(ref), entry.refusal)
+    const { memory } = this.#options
+    if (memory === undefined) return 0
+    for (const key of memory.keys()) {
+      if (!this.#restoreOne(key, memory.sameProgram)) memory.forget(key)
     }
-    return remembered.length
+    return this.#entries.size
   }
 
   /** Offers a new version of an object. */
@@ -113,35 +134,70 @@ export class ObjectStore {
       const outcome = problem.severity === "error" ? "refused" : "ignored"
       return { outcome, problems: [problem], message: `${nameOf(object.value)} ${outcome}: ${problem.message}` }
     }
-    const problems = rules.validate(object, { create: false })
     const ref = refOf(object.value, rules)
-    if (ref === undefined || hasErrors(problems)) return this.#refuse(object, ref, problems)
+    if (ref === undefined) return this.#refuse(object, ref, rules.validate(object, { create: false }))
     const key = objectKey(ref)
     const before = this.#entries.get(key)
-    const next = translate(object, key, rules)
-    const same = before?.hash === next.hash
+    const hash = contentHash(key, object.value)
+    const same = before?.hash === hash
+    // The same content is judged alike; its warnings may stand at other lines.
+    const judged = same && before.warnings?.length === 0
+    const problems = judged ? [] : rules.validate(object, { create: false })
+    if (hasErrors(problems)) return this.#refuse(object, ref, problems)
     const outcome = same ? "unchanged" : "accepted"
-    if (!same || before.stored.refusal !== undefined || !isDeepStrictEqual(before.origins, next.origins)) {
-      this.#accept(object, ref, next, problems, same ? before.stored.acceptedAt : this.#options.now())
+    const answer = { outcome, ref, problems, message: `${refText(ref)} ${outcome}` } as const
+    if (same) before.warnings = problems
+    const samePlaces = (places: Places) => before?.placesSum === placesSum(object.origin.file, places)
+    // Most objects mean nothing that leads back to other lines than their own.
+    if (same && before.refusal === undefined && samePlaces(ownPlace(object))) return answer
+    const next = translate(object, rules)
+    if (!same || before.refusal !== undefined || !samePlaces(next.places)) {
+      const acceptedAt = same ? before.acceptedAt : this.#options.now()
+      const { places } = next
+      this.#memory.remember({ key, value: object.value, file: object.origin.file, places, hash, acceptedAt })
+      this.#enter(
+        key,
+        {
+          ref,
+          hash,
+          placesSum: placesSum(object.origin.file, places),
+          acceptedAt,
+          warnings: problems,
+          refusal: undefined,
+        },
+        next.part,
+      )
     }
-    return { outcome, ref, problems, message: `${refText(ref)} ${outcome}` }
+    return answer
   }
 
   /** Takes an object out of force; false if it was not there. */
-  delete(ref: ObjectRef): boolean {
-    const key = objectKey(ref)
+  delete(ref: ObjectRef | string): boolean {
+    const key = typeof ref === "string" ? ref : objectKey(ref)
     const refused = this.#neverAccepted.delete(key)
     const entry = this.#entries.get(key)
     if (entry === undefined) return refused
     this.#entries.delete(key)
+    this.#refused.delete(key)
     this.#digest.remove(entry.hash)
     this.#builder.set(key, undefined)
-    this.#options.memory?.forget(key)
+    this.#memory.forget(key)
     return true
   }
 
   get(ref: ObjectRef): StoredObject | undefined {
-    return this.#entries.get(objectKey(ref))?.stored
+    const key = objectKey(ref)
+    const entry = this.#entries.get(key)
+    return entry && this.#stored(key, entry)
+  }
+
+  has(key: string): boolean {
+    return this.#entries.has(key)
+  }
+
+  /** Name and content of the object in force (`contentHash`). */
+  hashOf(ref: ObjectRef): bigint | undefined {
+    return this.#entries.get(objectKey(ref))?.hash
   }
 
   /** How many objects are in force. */
@@ -149,20 +205,30 @@ export class ObjectStore {
     return this.#entries.size
   }
 
+  /** Keys of the objects in force, in no order. */
+  keys(): Iterable<string> {
+    return this.#entries.keys()
+  }
+
+  /** Who the objects in force are, in no order. */
+  *refs(): Generator<ObjectRef> {
+    for (const { ref } of this.#entries.values()) yield ref
+  }
+
   /** The objects in force, of one kind or all, sorted by kind, namespace and name. */
   list(kind?: string): StoredObject[] {
-    const found: [key: string, stored: StoredObject][] = []
-    for (const [key, { stored }] of this.#entries)
-      if (kind === undefined || stored.ref.kind === kind) found.push([key, stored])
-    return found.sort(([a], [b]) => compareTexts(a, b)).map(([, stored]) => stored)
+    const found: [key: string, entry: Entry][] = []
+    for (const [key, entry] of this.#entries)
+      if (kind === undefined || entry.ref.kind === kind) found.push([key, entry])
+    return found.sort(([a], [b]) => compareTexts(a, b)).map(([key, entry]) => this.#stored(key, entry))
   }
 
   /** Objects of which a version is refused at present; `kept` since when the version in force is. */
   refusals(): { readonly ref: ObjectRef; readonly refusal: Refusal; readonly kept?: number }[] {
     const found: { ref: ObjectRef; refusal: Refusal; kept?: number }[] = [...this.#neverAccepted.values()]
-    for (const { stored } of this.#entries.values()) {
-      if (stored.refusal !== undefined)
-        found.push({ ref: stored.ref, refusal: stored.refusal, kept: stored.acceptedAt })
+    for (const key of this.#refused) {
+      const entry = this.#entries.get(key)
+      if (entry?.refusal !== undefined) found.push({ ref: entry.ref, refusal: entry.refusal, kept: entry.acceptedAt })
     }
     return found.sort((a, b) => compareTexts(objectKey(a.ref), objectKey(b.ref)))
   }
@@ -191,50 +257,70 @@ export class ObjectStore {
     if (ref === undefined) return { outcome: "refused", problems, message: `${nameOf(object.value)} refused` }
     const key = objectKey(ref)
     const entry = this.#entries.get(key)
-    const since = (entry?.stored.refusal ?? this.#neverAccepted.get(key)?.refusal)?.since ?? this.#options.now()
+    const since = (entry?.refusal ?? this.#neverAccepted.get(key)?.refusal)?.since ?? this.#options.now()
     const refusal = { since, problems: problems.filter((problem) => problem.severity === "error") }
     if (entry === undefined) {
       this.#neverAccepted.set(key, { ref, refusal })
       return { outcome: "refused", ref, problems, message: `${refText(ref)} refused: no earlier version is in force` }
     }
-    this.#setRefusal(key, refusal)
-    const kept = entry.stored.acceptedAt
+    entry.refusal = refusal
+    this.#refused.add(key)
+    const remembered = this.#memory.recall(key)
+    if (remembered !== undefined) this.#memory.remember({ ...remembered, refusal })
+    const kept = entry.acceptedAt
     const message = `${refText(ref)} refused: kept the version of ${timeText(kept, this.#options.now())}`
     return { outcome: "refused", ref, problems, kept, message }
   }
 
-  #accept(
-    object: ManifestObject,
-    ref: ObjectRef,
-    next: Translation,
-    problems: readonly Problem[],
-    acceptedAt: number,
-  ): void {
-    const key = objectKey(ref)
-    this.#builder.set(key, next.part)
+  /** False when what is remembered cannot be in force any more. */
+  #restoreOne(key: string, sameProgram: boolean): boolean {
+    const remembered = recalled(this.#memory, key)
+    if (remembered === undefined) return false
+    const object = rememberedObject(remembered)
+    const rules = rulesOf(object.value)
+    const ref = rules === undefined ? undefined : refOf(object.value, rules)
+    // A newer Heddle may judge more strictly; what it no longer understands cannot stay in force.
+    if (rules === undefined || ref === undefined || objectKey(ref) !== key) return false
+    if (!sameProgram && hasErrors(rules.validate(object, { create: false }))) return false
+    const { file, places, acceptedAt, refusal } = remembered
+    const hash = sameProgram ? remembered.hash : contentHash(key, object.value)
+    if (hash !== remembered.hash) this.#memory.remember({ ...remembered, hash })
+    const sum = placesSum(file, places)
+    this.#enter(key, { ref, hash, placesSum: sum, acceptedAt, warnings: undefined, refusal }, rules.toModel(object))
+    return true
+  }
+
+  #enter(key: string, entry: Entry, part: ModelPart): void {
+    this.#builder.set(key, part)
     const before = this.#entries.get(key)
     if (before !== undefined) this.#digest.remove(before.hash)
-    this.#digest.add(next.hash)
-    const warnings = problems.filter((problem) => problem.severity === "warning")
-    const stored = { ref, value: object.value, origin: object.origin, acceptedAt, warnings }
-    this.#entries.set(key, { stored, origins: next.origins, hash: next.hash })
+    this.#digest.add(entry.hash)
+    this.#entries.set(key, entry)
     this.#neverAccepted.delete(key)
-    this.#remember(key)
+    if (entry.refusal === undefined) this.#refused.delete(key)
+    else this.#refused.add(key)
   }
 
-  #setRefusal(key: string, refusal: Refusal): void {
-    const entry = this.#entries.get(key)
-    if (entry === undefined) return
-    entry.stored = { ...entry.stored, refusal }
-    this.#remember(key)
-  }
-
-  #remember(key: string): void {
-    const entry = this.#entries.get(key)
-    if (entry === undefined || this.#options.memory === undefined) return
-    const { value, origin, acceptedAt, refusal } = entry.stored
-    const remembered = { key, value, origin, origins: entry.origins, acceptedAt }
-    this.#options.memory.remember(refusal === undefined ? remembered : { ...remembered, refusal })
+  #stored(key: string, { ref, acceptedAt, warnings = [], refusal }: Entry): StoredObject {
+    const memory = this.#memory
+    let remembered: Remembered | undefined
+    const recall = (): Remembered => {
+      remembered ??= memory.recall(key)
+      if (remembered === undefined) throw new Error(`${refText(ref)} is not in force any more`)
+      return remembered
+    }
+    return {
+      ref,
+      acceptedAt,
+      warnings,
+      ...(refusal === undefined ? {} : { refusal }),
+      get value() {
+        return recall().value
+      },
+      get origin() {
+        return originOf(recall())
+      },
+    }
   }
 }
 
@@ -251,11 +337,26 @@ function refOf(value: unknown, rules: KindRules): ObjectRef | undefined {
   return { apiVersion, kind, namespace, name }
 }
 
-/** What an object means, and which of its lines the meaning leads back to (its own included). */
-function translate(object: ManifestObject, key: string, rules: KindRules): Translation {
-  const origins: Record<string, Origin> = { "": object.origin }
-  const part = rules.toModel(recordingOrigins(object, origins))
-  return { part, origins, hash: contentHash(key, object.value) }
+function translate(object: ManifestObject, rules: KindRules): Translation {
+  const places: Record<string, readonly [number, number]> = { ...ownPlace(object) }
+  return { part: rules.toModel(recordingPlaces(object, places)), places }
+}
+
+function ownPlace({ origin }: ManifestObject): Places {
+  return { "": [origin.line, origin.column] }
+}
+
+function placesSum(file: string, places: Places): number {
+  return crc32(`${file}\0${JSON.stringify(places)}`)
+}
+
+/** What is remembered, if it can be read still. */
+function recalled(memory: ObjectMemory, key: string): Remembered | undefined {
+  try {
+    return memory.recall(key)
+  } catch {
+    return undefined
+  }
 }
 
 /** `NetworkPolicy shop/web`. */

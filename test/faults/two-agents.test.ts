@@ -183,7 +183,9 @@ describe("broken state on disk", () => {
 
   test("half written, empty, of another form: the agent starts, says so, and the policy is in force", async () => {
     await stage.stop("node-1")
-    const all = files(join(runDir(), "state")).filter((path) => !path.includes("/attachments/"))
+    const all = files(join(runDir(), "state"))
+      .filter((path) => !path.includes("/attachments/"))
+      .sort()
     expect(all.length).toBeGreaterThan(3)
     for (const [i, path] of all.entries()) {
       if (i % 3 === 0) truncateSync(path, Math.floor(readFileSync(path).length / 2))
@@ -191,7 +193,7 @@ describe("broken state on disk", () => {
     }
     await stage.start("node-1")
     await inForce()
-    expect(log()).toMatch(/Cannot read the remembered object/)
+    expect(log()).toMatch(/The last \d+ bytes of .*accepted\.log are not whole/)
   })
 
   test("attachments half written: their pods are cut off rather than open", async () => {

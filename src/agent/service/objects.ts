@@ -1,10 +1,12 @@
+import { setImmediate, setTimeout as sleep } from "node:timers/promises"
 import { Failure, reasonOf } from "../../api/failure.ts"
 import type { AgentService } from "../../api/server.ts"
 import type { ManifestObject } from "../../model/manifest.ts"
 import { isRecord } from "../../model/manifest.ts"
 import type { Problem } from "../../model/problem.ts"
 import { admit } from "../../source/admit.ts"
-import { identify, type ObjectRef } from "../../source/objects.ts"
+import { contentHash } from "../../source/digest.ts"
+import { identify, type ObjectRef, objectKey } from "../../source/objects.ts"
 import { readManifests } from "../../source/yaml.ts"
 import type { RunningNode } from "../node.ts"
 import { problemMessage, refMessage, storedMessage } from "./message.ts"
@@ -17,32 +19,36 @@ interface Result {
   readonly origin?: ManifestObject["origin"]
 }
 
+/** Objects of an answer in one turn of the event loop: about 3 ms. */
+const OBJECTS_A_TURN = 100
+/** How long an `await` waits before it looks itself, in ms, and every how many times it looks at all files. */
+const SOON_MS = 100
+const ROUNDS_TO_SCAN = 10
 /** How long a change of the directory may take to be read, in ms: it is read at once, but deletions wait a little. */
 const READ_MS = 2_000
+
+/** What a call changed in the directory, and how to tell that the source has read it. */
+interface Change {
+  readonly file: string
+  readonly isRead: () => boolean
+}
 
 /** Puts objects into the directory and answers when this node has read them. */
 export function applyMethod(node: RunningNode): AgentService["apply"] {
   return async (request) => {
     const { objects, problems } = readAll(request.manifests)
     const results: Result[] = []
-    const written: { ref: ObjectRef; value: unknown }[] = []
+    const changes: Change[] = []
     for (const found of objects) {
       const object = withNamespace(found, request.namespace)
-      results.push(applyOne(node, object, request.dryRun, written))
+      results.push(applyOne(node, object, request.dryRun, changes))
     }
-    if (written.length > 0) {
-      await readUntil(node, () => written.every(({ ref, value }) => sameValue(node.store.get(ref)?.value, value)))
-    }
+    await untilRead(node, changes)
     return { results, problems, digest: request.dryRun ? "" : node.store.digest }
   }
 }
 
-function applyOne(
-  node: RunningNode,
-  object: ManifestObject,
-  dryRun: boolean,
-  written: { ref: ObjectRef; value: unknown }[],
-): Result {
+function applyOne(node: RunningNode, object: ManifestObject, dryRun: boolean, changes: Change[]): Result {
   const ref = identify(object)
   const { accepted, problems } = admit(object, node.store)
   const common = {
@@ -60,12 +66,14 @@ function applyOne(
     return { ...common, result: "refused", kept }
   }
   // What a controller says about an object is not what the person who applies it left out.
-  const value = keepStatus(object.value, before?.value)
-  const result = before === undefined ? "created" : sameValue(before.value, value) ? "unchanged" : "configured"
+  const value = before === undefined ? object.value : keepStatus(object.value, before.value)
+  const hash = contentHash(objectKey(ref), value)
+  const isRead = (): boolean => node.store.hashOf(ref) === hash
+  const result = before === undefined ? "created" : isRead() ? "unchanged" : "configured"
   if (dryRun) return { ...common, result }
   try {
-    node.files.write({ ...object, value, originAt: (path) => object.originAt(path) }, ref)
-    written.push({ ref, value })
+    const file = node.files.write({ ...object, value, originAt: (path) => object.originAt(path) }, ref)
+    changes.push({ file, isRead })
     return { ...common, result }
   } catch (error) {
     return { ...common, result: "refused", problems: [...common.problems, problemMessage(writeProblem(object, error))] }
@@ -83,34 +91,43 @@ export function deleteMethod(node: RunningNode): AgentService["delete"] {
       else refs.push(found)
     }
     const results: Result[] = []
-    const gone: ObjectRef[] = []
+    const changes: Change[] = []
     for (const ref of refs) {
       const common = { ref: refMessage(ref), problems: [] }
       const there = node.store.get(ref) !== undefined
       try {
-        const removed = request.dryRun ? there : node.files.remove(ref)
-        results.push({ ...common, result: removed ? "deleted" : "not-found" })
-        if (removed && !request.dryRun) gone.push(ref)
+        const file = request.dryRun ? undefined : node.files.remove(ref)
+        results.push({ ...common, result: file !== undefined || (request.dryRun && there) ? "deleted" : "not-found" })
+        if (file !== undefined) changes.push({ file, isRead: () => node.store.get(ref) === undefined })
       } catch (error) {
         const origin = { file: node.configuration.objects, line: 1, column: 1 }
         const problem = writeProblem({ origin }, error)
         results.push({ ...common, result: "refused", problems: [problemMessage(problem)] })
       }
     }
-    if (gone.length > 0) await readUntil(node, () => gone.every((ref) => node.store.get(ref) === undefined))
+    await untilRead(node, changes)
     return { results, problems, digest: request.dryRun ? "" : node.store.digest }
   }
 }
 
 export function getMethod(node: RunningNode): AgentService["get"] {
-  return (request) => {
+  return async (request) => {
     const kind = kindMatcher(request.kind)
-    const objects = node.store
+    const wanted = node.store
       .list()
-      .filter(({ ref }) => kind(ref.kind))
-      .filter(({ ref }) => request.name === "" || ref.name === request.name)
-      .filter(({ ref }) => request.namespace === "" || ref.namespace === request.namespace)
-    return { objects: objects.map(storedMessage) }
+      .filter(
+        ({ ref }) =>
+          kind(ref.kind) &&
+          (request.name === "" || ref.name === request.name) &&
+          (request.namespace === "" || ref.namespace === request.namespace),
+      )
+    const objects: ReturnType<typeof storedMessage>[] = []
+    for (const [index, object] of wanted.entries()) {
+      // Each is read from disk; others have a turn between.
+      if (index % OBJECTS_A_TURN === OBJECTS_A_TURN - 1) await setImmediate()
+      if (node.store.get(object.ref) !== undefined) objects.push(storedMessage(object))
+    }
+    return { objects }
   }
 }
 
@@ -118,18 +135,21 @@ export function getMethod(node: RunningNode): AgentService["get"] {
 export function awaitMethod(node: RunningNode): AgentService["await"] {
   return async (request, context) => {
     const end = node.now() + (request.timeoutMs === 0 ? 10_000 : request.timeoutMs)
-    const reached = (): boolean => node.digests.reached(request.digest, node.committer.enforced?.digest ?? "")
+    const { digest } = request
+    const enforced = (): string => node.committer.enforced?.digest ?? ""
+    const reached = (): boolean => node.digests.reached(digest, enforced())
     // A state that comes again was reached once before: what the writer has just written must be read before that counts.
-    if (node.committer.enforced?.digest !== request.digest) await node.source.scan()
-    for (let first = true; !reached() && node.now() < end && !context.signal.aborted; first = false) {
-      const changed = commitOrPause(node, first ? 5 : Math.min(250, end - node.now()))
+    if (enforced() !== digest && node.digests.newest !== digest) await node.source.catchUp()
+    for (let round = 0; !reached() && node.now() < end && !context.signal.aborted; round++) {
+      await commitOrPause(node, Math.max(1, Math.min(SOON_MS, end - node.now())))
+      if (reached() || node.digests.newest === digest) continue
       // Notifications of the directory may come late or get lost: the writer has written before it asked.
-      if (node.store.digest !== request.digest) await node.source.scan()
-      await changed
+      if (round % ROUNDS_TO_SCAN === ROUNDS_TO_SCAN - 1) await node.source.scan()
+      else await node.source.catchUp()
     }
     return {
       reached: reached(),
-      digest: node.committer.enforced?.digest ?? "",
+      digest: enforced(),
       generation: node.committer.enforced?.generation ?? 0,
       error: node.committer.failure?.message ?? "",
     }
@@ -159,13 +179,14 @@ function readAll(manifests: readonly { readonly text: string; readonly file: str
   }
 }
 
-/** Scans until what was written is in force or refused by the store, for as long as the source may hold it back. */
-async function readUntil(node: RunningNode, done: () => boolean): Promise<void> {
+/** Looks until the source has read what was changed, or as long as it may hold that back. */
+async function untilRead(node: RunningNode, changes: readonly Change[]): Promise<void> {
   const end = node.now() + READ_MS
-  for (;;) {
-    await node.source.scan()
-    if (done() || node.now() >= end) return
-    await new Promise((resolve) => setTimeout(resolve, 20))
+  for (let left = changes; left.length > 0; ) {
+    await node.source.look(left.map(({ file }) => file))
+    left = left.filter(({ isRead }) => !isRead())
+    if (left.length === 0 || node.now() >= end) return
+    await sleep(20)
   }
 }
 
@@ -197,23 +218,14 @@ function keepStatus(value: unknown, before: unknown): unknown {
   return { ...value, ...placed, ...status }
 }
 
-function sameValue(a: unknown, b: unknown): boolean {
-  return canonical(a) === canonical(b)
-}
-
-function canonical(value: unknown): string {
-  return JSON.stringify(value, (_key, item: unknown) =>
-    isRecord(item) ? Object.fromEntries(Object.entries(item).sort(([x], [y]) => (x < y ? -1 : 1))) : item,
-  )
-}
-
 function find(
   node: RunningNode,
   ref: { readonly kind: string; readonly namespace: string; readonly name: string },
 ): ObjectRef | undefined {
   const kind = kindMatcher(ref.kind)
-  const all = node.store.list().filter((one) => kind(one.ref.kind) && one.ref.name === ref.name)
-  return all.find((one) => one.ref.namespace === ref.namespace || one.ref.namespace === "")?.ref
+  const here = (one: ObjectRef) => one.namespace === ref.namespace || one.namespace === ""
+  const found = [...node.store.refs()].filter((one) => one.name === ref.name && kind(one.kind) && here(one))
+  return found.sort((a, b) => (objectKey(a) < objectKey(b) ? -1 : 1))[0]
 }
 
 const shortNames: Readonly<Record<string, string>> = {

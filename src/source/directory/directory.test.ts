@@ -2,6 +2,7 @@ import {
   appendFileSync,
   mkdirSync,
   mkdtempSync,
+  readFileSync,
   renameSync,
   rmSync,
   symlinkSync,
@@ -11,9 +12,11 @@ import {
 } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { afterEach, beforeEach, expect, test } from "vitest"
-import { AcceptanceMemory } from "../acceptance.ts"
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest"
+import { AcceptanceLog } from "../acceptance-log.ts"
+import { keepOrigins } from "../kept-origins.ts"
 import { ObjectStore } from "../objects.ts"
+import { readManifests } from "../yaml.ts"
 import { type DirectoryChange, DirectorySource } from "./directory.ts"
 
 let root: string
@@ -21,6 +24,7 @@ let directory: string
 let store: ObjectStore
 let source: DirectorySource
 let changes: DirectoryChange[]
+let memory: AcceptanceLog | undefined
 const now = (): number => Date.now()
 
 beforeEach(() => {
@@ -28,17 +32,34 @@ beforeEach(() => {
   directory = join(root, "objects")
   mkdirSync(directory)
   store = new ObjectStore({ now })
+  memory = undefined
 })
 
 afterEach(async () => {
   await source.close()
+  await memory?.close()
   rmSync(root, { recursive: true })
 })
+
+/** As at the start of an agent: what the log remembers, and a store that holds it after `restore`. */
+function remember(program = "one"): void {
+  memory = new AcceptanceLog({ path: join(root, "accepted.log"), program, tell: (message) => expect.fail(message) })
+  store = new ObjectStore({ now, memory })
+}
 
 async function start(options: { hold?: number; rescan?: number } = {}): Promise<void> {
   changes = []
   const onChange = (change: DirectoryChange): void => void changes.push(change)
-  source = new DirectorySource({ directory, store, now, onChange, settle: 10, hold: 150, ...options })
+  source = new DirectorySource({
+    directory,
+    store,
+    now,
+    onChange,
+    settle: 10,
+    hold: 150,
+    ...(memory && { memory }),
+    ...options,
+  })
   await source.start()
 }
 
@@ -55,9 +76,10 @@ function messages(): string[] {
   return source.problems().map((problem) => problem.message)
 }
 
-/** Writes a file as careful writers do: beside, then moved into place. */
-function place(name: string, text: string): void {
+/** Writes a file as careful writers do: beside, then moved into place; `rested`: as if it had been written a while ago. */
+function place(name: string, text: string, rested = false): void {
   writeFileSync(join(root, "new"), text)
+  if (rested) utimesSync(join(root, "new"), 1, 1)
   renameSync(join(root, "new"), join(directory, name))
 }
 
@@ -210,22 +232,18 @@ test("lost notifications: a regular scan finds the change", async () => {
 })
 
 test("the memory survives a restart: a file broken meanwhile leaves the remembered version, a deleted one does not", async () => {
-  const memory = new AcceptanceMemory(join(root, "accepted"), (message) => expect.fail(message))
-  store = new ObjectStore({ now, memory })
+  remember()
   place("a.yaml", policy("a"))
   place("b.yaml", policy("b"))
   place("c.yaml", policy("c"))
   await start()
   const digest = store.digest
-  await memory.flush()
   await source.close()
+  await memory?.close()
 
   place("a.yaml", "kind: [")
   place("b.yaml", policy("b", "podSelectr: {}"))
-  store = new ObjectStore({
-    now,
-    memory: new AcceptanceMemory(join(root, "accepted"), (message) => expect.fail(message)),
-  })
+  remember()
   expect(store.restore()).toBe(3)
   expect(store.digest).toBe(digest)
   unlinkSync(join(directory, "c.yaml"))
@@ -237,4 +255,148 @@ test("the memory survives a restart: a file broken meanwhile leaves the remember
   expect(store.refusals().map(({ ref }) => ref.name)).toEqual(["b"])
   place("a.yaml", policy("d"))
   await until(() => names().join() === "b,d")
+})
+
+test("one file is looked at alone, at once", async () => {
+  place("a.yaml", policy("a"))
+  await start()
+  place("b.yaml", policy("b"), true)
+  place("c.yaml", policy("c"), true)
+  await source.look(["b.yaml"])
+  expect(names()).toEqual(["a", "b"])
+  expect(changes.at(-1)?.digest).toBe(store.digest)
+  await source.catchUp()
+  expect(names()).toEqual(["a", "b", "c"])
+  unlinkSync(join(directory, "b.yaml"))
+  await source.look(["b.yaml"])
+  expect(names()).toEqual(["a", "c"])
+})
+
+test("what was done before a call is taken in when it has caught up", async () => {
+  place("a.yaml", policy("a"))
+  await start()
+  for (let i = 0; i < 20; i++) {
+    place("b.yaml", policy("b", `podSelector: {matchLabels: {x: "${i}"}}`), true)
+    mkdirSync(join(directory, `team-${i}`))
+    place(`team-${i}/c.yaml`, policy(`c${i}`), true)
+    await source.catchUp()
+    expect(names()).toContain(`c${i}`)
+    expect(store.get(store.list()[1]?.ref ?? expect.fail())?.value).toMatchObject({
+      spec: { podSelector: { matchLabels: { x: `${i}` } } },
+    })
+  }
+})
+
+describe("after a restart", () => {
+  /** Stops the source as a dying agent does, and begins anew; returns the names of the objects that were put again. */
+  async function restart(program?: string, meanwhile: () => void = () => {}): Promise<string[]> {
+    await source.close()
+    await memory?.close()
+    meanwhile()
+    remember(program)
+    store.restore()
+    const put = vi.spyOn(store, "put")
+    await start()
+    return put.mock.calls.map(([object]) => (object.value as { metadata: { name: string } }).metadata.name).sort()
+  }
+
+  test("files that did not change are not read again, those that did are", async () => {
+    remember()
+    place("a.yaml", `${policy("a1")}---\n${policy("a2")}`)
+    place("b.yaml", policy("b"))
+    place("c.yaml", policy("c"))
+    place("d.yaml", policy("d"))
+    await start()
+    const { digest } = store
+    expect(await restart()).toEqual([])
+    expect(store.digest).toBe(digest)
+    expect(changes.at(-1)?.cluster.policies.size).toBe(5)
+    const read = await restart("one", () => {
+      place("b.yaml", policy("b", "policyTypes: [Egress]"))
+      utimesSync(join(directory, "c.yaml"), 1, 1)
+      unlinkSync(join(directory, "d.yaml"))
+      place("e.yaml", policy("e"))
+    })
+    expect(read).toEqual(["b", "c", "e"])
+    expect(names()).toEqual(["a1", "a2", "b", "c", "e"])
+    expect(await restart("another program")).toEqual(["a1", "a2", "b", "c", "e"])
+    expect(await restart("another program")).toEqual([])
+  })
+
+  test("files in which something is wrong are read again, and it is told again", async () => {
+    remember()
+    place("a.yaml", policy("a"))
+    place("b.yaml", policy("b"))
+    place("c.yaml", `${policy("c")}---\napiVersion: v1\nkind: Event\nmetadata: {name: e}\n`)
+    await start()
+    place("b.yaml", policy("b", "podSelectr: {}"))
+    await until(() => messages().length === 2)
+    const before = messages()
+    expect(await restart()).toEqual(["b", "c"])
+    expect(messages()).toEqual(before)
+    place("b.yaml", policy("b"))
+    await until(() => messages().length === 1)
+    expect(await restart()).toEqual(["c"])
+  })
+
+  test("an object in two files: when the one that counted goes meanwhile, the other counts", async () => {
+    remember()
+    place("b.yaml", policy("p", "policyTypes: [Egress]"))
+    await start()
+    place("a.yaml", policy("p"))
+    await until(() => messages().length === 1)
+    expect([...store.cluster().policies.values()][0]?.egress).toBeUndefined()
+    await restart("one", () => unlinkSync(join(directory, "a.yaml")))
+    expect([...store.cluster().policies.values()][0]?.egress).toBeDefined()
+    place("a.yaml", policy("p"))
+    await until(() => messages().length === 1)
+    await restart("one", () => unlinkSync(join(directory, "b.yaml")))
+    expect(messages()).toEqual([])
+    expect([...store.cluster().policies.values()][0]?.egress).toBeUndefined()
+  })
+
+  test("a file that cannot be told whole still means what it held, whatever lines its objects lead back to", async () => {
+    remember()
+    place("a.json", keepOrigins(readManifests(policy("a"), "mine.yaml").objects[0] ?? expect.fail()))
+    place("b.yaml", `${policy("b1")}---\n${policy("b2")}`)
+    await start()
+    await restart("one", () => {
+      place("a.json", "{")
+      place("b.yaml", `${policy("b1")}---\nkind: [`)
+    })
+    expect(names()).toEqual(["a", "b1", "b2"])
+    expect(await restart()).toEqual(["b1"])
+    expect(names()).toEqual(["a", "b1", "b2"])
+    await restart("one", () => place("b.yaml", policy("b1")))
+    expect(names()).toEqual(["a", "b1"])
+  })
+
+  test("killed at any moment, it has the files' state again", async () => {
+    remember()
+    place("a.yaml", policy("a"))
+    place("b.yaml", policy("b"))
+    await start()
+    await memory?.flush()
+    const path = join(root, "accepted.log")
+    const first = readFileSync(path)
+    place("a.yaml", policy("a", "policyTypes: [Egress]"), true)
+    place("c.yaml", policy("c"), true)
+    await source.catchUp()
+    unlinkSync(join(directory, "b.yaml"))
+    await source.catchUp()
+    await source.close()
+    await memory?.close()
+    const { digest } = store
+    const last = readFileSync(path)
+    for (let length = first.length; length <= last.length; length += 7) {
+      writeFileSync(path, last.subarray(0, length))
+      memory = new AcceptanceLog({ path, program: "one", tell: () => {} })
+      store = new ObjectStore({ now, memory })
+      store.restore()
+      await start()
+      expect([length, store.digest, names()]).toEqual([length, digest, ["a", "c"]])
+      await source.close()
+      await memory.close()
+    }
+  })
 })

@@ -1,68 +1,98 @@
-import { type BigIntStats, statSync } from "node:fs"
+import { statSync } from "node:fs"
 import { readdir, realpath, stat } from "node:fs/promises"
 import { join } from "node:path"
-import { setImmediate } from "node:timers/promises"
-
-/** Files looked at in one turn of the event loop: about a millisecond, a tenth of what it takes to ask for them one by one. */
-const FILES_A_TURN = 250
 
 /** What tells whether a file changed, and how: a new inode at the same path is a whole file moved into place. */
 export interface FileStamp {
-  readonly inode: bigint
-  readonly size: bigint
-  /** Nanoseconds since 1970. */
-  readonly modified: bigint
-  readonly changed: bigint
+  readonly inode: number
+  readonly size: number
+  /** Milliseconds since 1970, with their fractions. */
+  readonly modified: number
+  readonly changed: number
+}
+
+/** What a file held when it was last read. */
+export interface RememberedFile {
+  /** Absent when something in it was wrong, or not in force: it must be read again. */
+  readonly stamp?: FileStamp
+  /** Keys of the objects that it held. */
+  readonly keys: readonly string[]
+}
+
+/** Remembers across restarts what files held, so that those that did not change since need not be read again. */
+export interface FileMemory {
+  /** Files remembered by an earlier run, by path. */
+  files(): ReadonlyMap<string, RememberedFile>
+  rememberFile(path: string, file: RememberedFile): void
+  forgetFile(path: string): void
 }
 
 /** The manifest files under a directory, and every directory that was seen (to be watched). */
 export interface Listing {
-  /** Path relative to the directory, with `/`, sorted → stamp. */
-  readonly files: ReadonlyMap<string, FileStamp>
-  /** Path → inode: a directory made anew needs a new watch. */
-  readonly directories: ReadonlyMap<string, bigint>
+  /** Paths relative to the directory, with `/`. */
+  readonly files: ReadonlySet<string>
+  /** Path → what it was before it was listed. */
+  readonly directories: ReadonlyMap<string, FileStamp>
 }
 
 /**
  * Lists `*.yaml`, `*.yml` and `*.json` below `root`, symbolic links followed, names with a leading dot left out (editors' files,
- * the `..data` of mounted ConfigMaps). Undefined when the directory itself is gone or cannot be read.
+ * the `..data` of mounted ConfigMaps). Undefined when the directory itself is gone or cannot be read. `onDirectory` hears of each directory
+ * before it is listed.
  */
-export async function listManifestFiles(root: string): Promise<Listing | undefined> {
-  const files = new Map<string, FileStamp>()
-  const directories = new Map<string, bigint>()
+export async function listManifestFiles(
+  root: string,
+  onDirectory: (path: string, prefix: string, stamp: FileStamp) => void,
+): Promise<Listing | undefined> {
+  const files = new Set<string>()
+  const directories = new Map<string, FileStamp>()
   const visited = new Set<string>()
   const visit = async (directory: string, prefix: string): Promise<boolean> => {
     const real = await realpath(directory).catch(() => undefined)
     // A link to a directory above would never end.
     if (real === undefined || visited.has(real)) return real !== undefined
     visited.add(real)
-    const own = await stat(directory, { bigint: true }).catch(() => undefined)
-    const names = await readdir(directory).catch(() => undefined)
-    if (own === undefined || names === undefined) return false
-    directories.set(directory, own.ino)
-    for (const [index, name] of names.entries()) {
+    const own = directoryStamp(directory)
+    if (own === undefined) return false
+    onDirectory(directory, prefix, own)
+    const entries = await readdir(directory, { withFileTypes: true }).catch(() => undefined)
+    if (entries === undefined) return false
+    directories.set(directory, own)
+    for (const entry of entries) {
+      const { name } = entry
       if (name.startsWith(".")) continue
-      const path = join(directory, name)
-      if (index % FILES_A_TURN === FILES_A_TURN - 1) await setImmediate()
-      const found = fileAt(path)
-      if (found?.isDirectory() === true) await visit(path, `${prefix}${name}/`)
-      else if (found?.isFile() === true && /\.(ya?ml|json)$/i.test(name)) {
-        const { ino, size, mtimeNs, ctimeNs } = found
-        files.set(`${prefix}${name}`, { inode: ino, size, modified: mtimeNs, changed: ctimeNs })
-      }
+      const linked = entry.isSymbolicLink() ? await stat(join(directory, name)).catch(() => undefined) : undefined
+      const found = linked ?? entry
+      if (found.isDirectory()) await visit(join(directory, name), `${prefix}${name}/`)
+      else if (found.isFile() && isManifestName(name)) files.add(`${prefix}${name}`)
     }
     return true
   }
-  if (!(await visit(root, ""))) return undefined
-  const sorted = [...files].sort(([a], [b]) => (a < b ? -1 : 1))
-  return { files: new Map(sorted), directories }
+  return (await visit(root, "")) ? { files, directories } : undefined
 }
 
-function fileAt(path: string): BigIntStats | undefined {
+export function isManifestName(name: string): boolean {
+  return /\.(ya?ml|json)$/i.test(name) && !name.startsWith(".")
+}
+
+/** What a path leads to now; undefined when that is no file. */
+export function fileStamp(path: string): FileStamp | undefined {
+  return stampOf(path, false)
+}
+
+/** What a path leads to now; undefined when that is no directory. */
+export function directoryStamp(path: string): FileStamp | undefined {
+  return stampOf(path, true)
+}
+
+function stampOf(path: string, directory: boolean): FileStamp | undefined {
   try {
-    return statSync(path, { bigint: true, throwIfNoEntry: false })
+    const found = statSync(path, { throwIfNoEntry: false })
+    if (found === undefined || !(directory ? found.isDirectory() : found.isFile())) return undefined
+    const { ino, size, mtimeMs, ctimeMs } = found
+    return { inode: ino, size, modified: mtimeMs, changed: ctimeMs }
   } catch {
-    // A loop of links, or a directory that may not be entered: there is no file for us.
+    // A loop of links, or a directory that may not be entered: there is nothing for us.
     return undefined
   }
 }

@@ -2,7 +2,7 @@ import type { ManifestObject } from "../../model/manifest.ts"
 import { hasErrors, type Problem } from "../../model/problem.ts"
 import { admit } from "../admit.ts"
 import { identify, type ObjectRef, objectKey, refText } from "../objects.ts"
-import { readManifests } from "../yaml.ts"
+import { readInSteps } from "../yaml.ts"
 
 /** What one file holds. */
 export interface ParsedFile {
@@ -14,9 +14,9 @@ export interface ParsedFile {
   readonly incomplete: boolean
 }
 
-/** Reads a file's text; `held` tells whether the file held objects before. */
-export function parseFile(text: string, path: string, held: boolean): ParsedFile {
-  const { objects: manifests, problems: syntax } = readManifests(text, path)
+/** Reads a file's text, one document at a step; `held` tells whether the file held objects before. */
+export function* parseInSteps(text: string, path: string, held: boolean): Generator<void, ParsedFile> {
+  const { objects: manifests, problems: syntax } = yield* readInSteps(text, path)
   const objects = new Map<string, { ref: ObjectRef; object: ManifestObject }>()
   const unidentified: Problem[] = []
   const duplicates: Problem[] = []
