@@ -10,12 +10,13 @@ import { native } from "../kernel/native.ts"
 
 /**
  * Gives back what starting took, and makes V8 keep little from then on: the young generation stays at some MB (a commit allocates
- * less than that), the old one may outgrow what lives in it by little, and free pages go back to the kernel while the agent is at
+ * less than that), the old one is collected when it has grown by a fifth, and free pages go back to the kernel while the agent is at
  * rest. Collects everything at once, which blocks for some 250 ms with 12,000 objects: to be called when nobody waits yet.
  */
 export function settleMemory(): void {
   setFlagsFromString("--semi-space-growth-factor=1")
   setFlagsFromString("--optimize-for-size")
+  setFlagsFromString("--heap-growing-percent=20")
   collectAll()
   native().trimMemory()
 }

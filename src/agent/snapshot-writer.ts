@@ -54,6 +54,8 @@ export class SnapshotWriter {
   }
 
   async #drain(): Promise<void> {
+    // Those who wait for the commit hear of it first.
+    await new Promise(setImmediate)
     while (this.#file?.says !== this.#newest) {
       try {
         await this.#bringUpToDate()
