@@ -1,5 +1,5 @@
 import { compile } from "../compile/compile.ts"
-import { type Compiled, OutcomeAction, type PolicySet, unpackOutcome } from "../compile/compiled.ts"
+import { type Compiled, OutcomeAction, type PolicySet, rowOf, unpackOutcome } from "../compile/compiled.ts"
 import type { Cluster, Endpoint } from "../model/cluster.ts"
 import type { Verdict } from "../model/verdict.ts"
 import { familyOf } from "../net/address.ts"
@@ -68,7 +68,7 @@ export class World {
 
   /** What a set says of a class of peers, as a row's number. */
   row(set: PolicySet, peerClass: number): number {
-    return set.cells[peerClass] ?? 0
+    return rowOf(set, peerClass)
   }
 
   /** A number that rows have in common which allow and deny the same, by whatever rules. */

@@ -1,5 +1,5 @@
 import type { Verdict } from "../model/verdict.ts"
-import { type Compiled, OutcomeAction, type PolicySet, type Row, unpackOutcome } from "./compiled.ts"
+import { type Compiled, OutcomeAction, type PolicySet, type Row, rowOf, unpackOutcome } from "./compiled.ts"
 
 /**
  * What a compilation means, without its numbers: two compilations of one state are canonically equal (deep equality) whatever
@@ -33,7 +33,7 @@ export function canonical(compiled: Compiled): Canonical {
   const classes = new Set([...slots.values()].map(({ slot }) => compiled.classes[slot] ?? 0))
   const answers = new Map<number, string[]>()
   for (const peerClass of classes) {
-    const cell = (set: PolicySet): string => textOf(set.cells[peerClass] ?? 0)
+    const cell = (set: PolicySet): string => textOf(rowOf(set, peerClass))
     answers.set(
       peerClass,
       endpoints.flatMap(([, endpoint]) => [cell(endpoint.ingress), cell(endpoint.egress)]),

@@ -57,9 +57,17 @@ export interface LocalEndpoint {
   readonly egress: PolicySet
 }
 
-/** What endpoints with the same answers enforce in one direction: class → row number. Cells beyond its length are row 0. */
+/** What endpoints with the same answers enforce in one direction: class → row number, see `rowOf`. */
 export interface PolicySet {
-  readonly cells: Uint16Array
+  /** Row of all classes that the set does not tell apart from strangers: most. */
+  readonly rest: number
+  /** Rows of the other classes. */
+  readonly special: ReadonlyMap<number, number>
+}
+
+/** Row of a class in a set; class 0 has none. */
+export function rowOf({ rest, special }: PolicySet, peerClass: number): number {
+  return peerClass === 0 ? 0 : (special.get(peerClass) ?? rest)
 }
 
 /**

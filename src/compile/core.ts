@@ -8,7 +8,7 @@ import { type Block, wordsOf } from "./blocks.ts"
 import { type ClusterChange, changedKeys } from "./change.ts"
 import { Classes, type PeerClass } from "./classes.ts"
 import type { AddressEntry, Compiled, LocalEndpoint, PolicySet, PrefixEntry } from "./compiled.ts"
-import { type CompileLimits, LIMITS } from "./error.ts"
+import type { CompileLimits } from "./error.ts"
 import { Features, SIX, SOCKET } from "./features.ts"
 import { addTo, removeFrom } from "./index-sets.ts"
 import type { SetBlocks, Workload } from "./match.ts"
@@ -109,7 +109,6 @@ export class Core {
   #endpoints = new VersionedMap<string, LocalEndpoint>()
   #classArray = new Uint16Array(1)
   #sets: readonly PolicySet[] = []
-  #capacity = 0
   #setUps = false
 
   constructor(node: string, numbers: Numbers, limits: CompileLimits) {
@@ -584,10 +583,6 @@ export class Core {
       // Who saw it then may not see its features any more, but then it is fresh or gone itself.
       for (const builder of this.#seers(peerClass.features)) if (!isFresh.has(builder)) builder.clear(peerClass)
     }
-    if (this.#classes.end > this.#capacity) {
-      this.#capacity = Math.min(LIMITS.classes, Math.max(64, Math.ceil((this.#classes.end * 1.25) / 64) * 64))
-      for (const builder of this.#builders.values()) if (!isFresh.has(builder)) builder.grow(this.#capacity)
-    }
     for (const peerClass of created) {
       for (const builder of this.#seers(peerClass.features)) if (!isFresh.has(builder)) builder.set(peerClass)
     }
@@ -607,7 +602,7 @@ export class Core {
     }
     for (const name of builder.names) for (const feature of this.#features.featuresOfName(name)) include(feature)
     if (builder.split) include(SIX)
-    builder.fill(classes, this.#capacity)
+    builder.fill(classes)
   }
 
   /** Sets to which one of the features makes a difference. */

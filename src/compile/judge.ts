@@ -4,7 +4,7 @@ import type { Verdict } from "../model/verdict.ts"
 import { familyOf } from "../net/address.ts"
 import { bitsOf, prefixOf } from "../net/prefix.ts"
 import { type Address, Protocol } from "../net/types.ts"
-import { type Compiled, type LocalEndpoint, OutcomeAction, type PolicySet, unpackOutcome } from "./compiled.ts"
+import { type Compiled, type LocalEndpoint, OutcomeAction, type PolicySet, rowOf, unpackOutcome } from "./compiled.ts"
 
 /**
  * Judges the first packet of a connection by the tables alone, as the kernel's programs do: address → slot → class, set and
@@ -47,7 +47,7 @@ export function slotOf(compiled: Compiled, address: Address): number {
 
 function look(compiled: Compiled, set: PolicySet, slot: number, packet: Packet): Verdict {
   const peerClass = compiled.classes[slot] ?? 0
-  const row = set.cells[peerClass] ?? 0
+  const row = rowOf(set, peerClass)
   let outcome = outcomeAt(compiled, row, rowKey(packet))
   if (outcome?.action === OutcomeAction.bySourcePort) {
     outcome = outcomeAt(compiled, outcome.id, packet.protocol * 65_536 + packet.sourcePort)

@@ -43,7 +43,8 @@ export class SetBuilder {
   /** By class, those that are not the default. */
   #special = new Map<number, RowUse>()
   #default: RowUse | undefined
-  #cells = new Uint16Array(0)
+  /** Rows of `#special`; another map once this one is published. */
+  #cells = new Map<number, number>()
   #published: PolicySet | undefined
   /** Features of its peers, which stay while it looks at them. */
   #peerFeatures = new Set<number>()
@@ -76,11 +77,10 @@ export class SetBuilder {
     this.names = new Set(entries.flatMap((entry) => entry.farNames))
   }
 
-  /** Makes all cells, for classes below `capacity`. */
-  fill(classes: ReadonlySet<PeerClass>, capacity: number): void {
+  /** Makes all cells. */
+  fill(classes: ReadonlySet<PeerClass>): void {
     for (const peer of this.peers) this.#peerFeatures.add(peer.yes).add(peer.maybe)
     this.#default = this.#use("", [])
-    this.#cells = new Uint16Array(capacity).fill(this.#default.row)
     this.#withdraw()
     for (const peerClass of classes) this.set(peerClass)
   }
@@ -102,15 +102,7 @@ export class SetBuilder {
     if (before === undefined || this.#default === undefined) return
     this.#special.delete(peerClass.number)
     this.#unuse(before)
-    this.#write(peerClass.number, this.#default.row)
-  }
-
-  grow(capacity: number): void {
-    if (capacity <= this.#cells.length || this.#default === undefined) return
-    const cells = new Uint16Array(capacity).fill(this.#default.row)
-    cells.set(this.#cells)
-    this.#cells = cells
-    this.#withdraw()
+    this.#write(peerClass.number, undefined)
   }
 
   /** Gives back its rows. */
@@ -120,17 +112,19 @@ export class SetBuilder {
   }
 
   publish(): PolicySet {
-    this.#published ??= { cells: this.#cells }
+    this.#published ??= { rest: this.#default?.row ?? 0, special: this.#cells }
     return this.#published
   }
 
-  #write(number: number, row: number): void {
-    if (this.#cells[number] === row) return
+  /** Undefined: the class has what all others have. */
+  #write(number: number, row: number | undefined): void {
+    if (this.#cells.get(number) === row) return
     if (this.#published !== undefined) {
-      this.#cells = this.#cells.slice()
+      this.#cells = new Map(this.#cells)
       this.#withdraw()
     }
-    this.#cells[number] = row
+    if (row === undefined) this.#cells.delete(number)
+    else this.#cells.set(number, row)
   }
 
   #withdraw(): void {

@@ -1,7 +1,7 @@
 import { readdirSync } from "node:fs"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { Compiler, compile } from "../../src/compile/compile.ts"
-import type { Compiled, PolicySet } from "../../src/compile/compiled.ts"
+import { type Compiled, type PolicySet, rowOf } from "../../src/compile/compiled.ts"
 import { constants } from "../../src/kernel/abi.generated.ts"
 import { attachments } from "../../src/kernel/bpf/attach.ts"
 import { inNamespace } from "../../src/kernel/namespace.ts"
@@ -45,7 +45,7 @@ const history: Cluster[] = [
 
 /** What is applied, in the shape in which it is read; of the sets only the cells of classes that are in use. */
 function shape(compiled: PlaneReading["compiled"], classCount: number) {
-  const cells = (set: PolicySet) => [...set.cells.subarray(0, classCount)].join()
+  const cells = (set: PolicySet) => Array.from({ length: classCount }, (_, i) => rowOf(set, i)).join()
   return {
     addresses: [...compiled.addresses].sort(([x], [y]) => (x < y ? -1 : 1)),
     prefixes: [...compiled.prefixes].sort(([x], [y]) => (x < y ? -1 : 1)),
@@ -60,7 +60,7 @@ function shape(compiled: PlaneReading["compiled"], classCount: number) {
 function rowsEqual(read: PlaneReading, compiled: Compiled): void {
   const used = new Set<number>()
   for (const { ingress, egress } of compiled.endpoints.values())
-    for (const row of [...ingress.cells, ...egress.cells]) used.add(row)
+    for (const { rest, special } of [ingress, egress]) for (const row of [rest, ...special.values()]) used.add(row)
   for (const number of used) {
     const [mine, theirs] = [compiled.rows[number], read.compiled.rows[number]]
     expect([...(theirs?.starts ?? [])]).toEqual([...(mine?.starts ?? [])])

@@ -124,7 +124,7 @@ function used(node: RunningNode): Record<string, number> {
     live: 1,
     classes: Math.ceil(compiled.classes.length / 4),
     sets: compiled.endpoints.size * 2,
-    cells: Math.ceil(compiled.sets.reduce((sum, set) => sum + set.cells.length, 0) / 4),
+    cells: Math.ceil((compiled.sets.length * compiled.classCount) / 4),
     rows: compiled.rows.length,
     intervals: compiled.rows.reduce((sum, row) => sum + row.starts.length, 0),
     sweep: 1,

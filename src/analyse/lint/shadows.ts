@@ -1,3 +1,4 @@
+import { rowOf } from "../../compile/compiled.ts"
 import { evaluateEnd } from "../../compile/evaluate.ts"
 import { endWords, packetWords } from "../../compile/words.ts"
 import type { Direction, Policy, Rule } from "../../model/policy.ts"
@@ -40,7 +41,7 @@ function decidingRules(world: World): Set<string> {
   const { compiled } = world
   const classes = new Set<number>(compiled.classes)
   const rows = new Set<number>()
-  for (const set of compiled.sets) for (const peerClass of classes) rows.add(set.cells[peerClass] ?? 0)
+  for (const set of compiled.sets) for (const peerClass of classes) rows.add(rowOf(set, peerClass))
   const texts = new Set<string>()
   const add = (stretches: readonly Stretch[]): void => {
     for (const { verdict, bySourcePort } of stretches) {

@@ -41,19 +41,20 @@ export function readState(tables: Tables, held: Held, names: NamesOfNumbers): Pl
 
   const sets = new Map<string, PolicySet>()
   const endpoints = new Map<string, LocalEndpoint>()
-  const setOf = (end: number): PolicySet | undefined => {
+  const setAt = (end: number): PolicySet | undefined => {
     const at = (side * 2 * MAX_ENDPOINTS + end) * 2
     const base = tables.sets[at] ?? 0
     const count = tables.sets[at + 1] ?? 0
     if (count === 0) return undefined
     const key = `${base}+${count}`
-    const set = sets.get(key) ?? { cells: tables.cells.slice(side * MAX_CELLS + base, side * MAX_CELLS + base + count) }
+    const from = side * MAX_CELLS + base
+    const set = sets.get(key) ?? setOf(tables.cells.subarray(from, from + count))
     sets.set(key, set)
     return set
   }
   for (let number = 1; number < MAX_ENDPOINTS; number++) {
-    const ingress = setOf(number * 2)
-    const egress = setOf(number * 2 + 1)
+    const ingress = setAt(number * 2)
+    const egress = setAt(number * 2 + 1)
     if (ingress === undefined || egress === undefined) continue
     endpoints.set(names.endpoints.get(number) ?? `#${number}`, {
       number,
@@ -79,6 +80,14 @@ export function readState(tables: Tables, held: Held, names: NamesOfNumbers): Pl
     },
     ports,
   }
+}
+
+/** The last cells are those of no class in use: they tell what a set says to all that it does not tell apart. */
+function setOf(cells: Uint16Array): PolicySet {
+  const rest = cells.at(-1) ?? 0
+  const special = new Map<number, number>()
+  for (let i = 1; i < cells.length; i++) if (cells[i] !== rest) special.set(i, cells[i] ?? 0)
+  return { rest, special }
 }
 
 function addressEntry(address: Address, value: AddressValue, names: NamesOfNumbers): AddressEntry {

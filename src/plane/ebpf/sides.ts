@@ -169,8 +169,10 @@ export class SideShadow {
       this.#nextBase += this.#stride
     }
     const at = this.side * MAX_CELLS + base
-    // Cells beyond the set's length are never looked up, nor those beyond the classes in use.
-    this.#tables.cells.set(set.cells.subarray(0, this.#stride), at)
+    const { cells } = this.#tables
+    // Also beyond the classes in use: whatever class comes next has what the others have.
+    cells.fill(set.rest, at, at + this.#stride)
+    for (const [number, row] of set.special) cells[at + number] = row
     return base
   }
 
@@ -179,8 +181,7 @@ export class SideShadow {
     for (const [direction, set] of [sets?.ingress, sets?.egress].entries()) {
       const base = set && this.#sets.get(set)?.base
       this.#tables.sets[at + direction * 2] = base ?? 0
-      this.#tables.sets[at + direction * 2 + 1] =
-        base === undefined ? 0 : Math.min(set?.cells.length ?? 0, this.#stride)
+      this.#tables.sets[at + direction * 2 + 1] = base === undefined ? 0 : this.#stride
     }
   }
 }
