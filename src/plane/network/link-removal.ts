@@ -15,13 +15,15 @@ const TOGETHER = 64
  */
 export class LinkRemoval {
   readonly #namespace: NamespaceHandle
-  readonly #steps = new KernelSteps()
+  readonly #steps: Pick<KernelSteps, "take">
   #links = new Set<string | number>()
   #next: Promise<void> | undefined
   #running: Promise<unknown> = Promise.resolve()
 
-  constructor(namespace: NamespaceHandle) {
+  /** `steps`: a worker of its own, so that nobody else stands in line behind a wait. */
+  constructor(namespace: NamespaceHandle, steps: Pick<KernelSteps, "take"> = new KernelSteps()) {
     this.#namespace = namespace
+    this.#steps = steps
   }
 
   /** Resolves when the link of this name is gone, or was never there. */

@@ -1,10 +1,12 @@
 import { join } from "node:path"
 import { setImmediate } from "node:timers/promises"
+import { clsactPrograms } from "../../kernel/bpf/attach.ts"
+import { isKernelError } from "../../kernel/error.ts"
 import type { NamespaceHandle } from "../../kernel/namespace.ts"
 import { decodeLink, type Link } from "../../kernel/netlink/link.ts"
 import { listLinks } from "../../kernel/netlink/requests.ts"
 import type { Request } from "../../kernel/netlink/socket.ts"
-import { KernelSteps } from "../../kernel/netlink/steps.ts"
+import { type Asking, KernelSteps } from "../../kernel/netlink/steps.ts"
 import type { Cluster } from "../../model/cluster.ts"
 import { macBytes, macText } from "../../net/packet.ts"
 import type { Address, Prefix } from "../../net/types.ts"
@@ -46,6 +48,8 @@ export interface NodeNetworkOptions extends NodeSetupOptions {
 }
 
 const EEXIST = 17
+/** Attachments that GC deletes at a time: they share a wait, and the event loop gets its turns between. */
+const GC_AT_ONCE = 32
 
 interface Ref {
   readonly container: string
@@ -136,11 +140,22 @@ export class NodeNetwork {
 
   /** Attaches the pod program wherever it is missing. To be called once the plane is loaded. */
   async rehook(): Promise<void> {
-    for (const { phase, ifindex } of this.attachments()) {
-      if (phase !== "attached" || this.#options.isHooked(ifindex)) continue
-      const requests = this.#options.podHook(ifindex)
-      if (requests.length === 0) continue
-      await this.#steps.take([{ namespace: this.#namespace.handle, requests, tolerate: EEXIST }])
+    const { handle } = this.#namespace
+    const attached = this.attachments().flatMap(({ phase, ifindex }) => (phase === "attached" ? [ifindex] : []))
+    const hooked = await clsactPrograms(this.#steps, handle, attached, "ingress")
+    const bare = attached.filter((ifindex) => !hooked.has(ifindex)).map((ifindex) => this.#options.podHook(ifindex))
+    const rows = bare.flatMap((requests) =>
+      requests.length === 0 ? [] : [{ namespace: handle, requests, tolerate: EEXIST }],
+    )
+    await Promise.all(rows.map((row) => this.#hook(row)))
+  }
+
+  async #hook(row: Asking): Promise<void> {
+    try {
+      await this.#steps.take([row])
+    } catch (error) {
+      // The pod is gone, and its DEL, or the next repair, notices.
+      if (!isKernelError(error, "ENODEV")) throw error
     }
   }
 
@@ -249,7 +264,9 @@ export class NodeNetwork {
     const keep = new Set(valid.map(attachmentKey))
     const stale = this.attachments().filter((one) => one.network === network && !keep.has(attachmentKey(one)))
     const idle = stale.filter((one) => !this.#underWay.has(attachmentKey(one)))
-    const results = await Promise.allSettled(idle.map((one) => this.del(one)))
+    const results: PromiseSettledResult<void>[] = []
+    for (let i = 0; i < idle.length; i += GC_AT_ONCE)
+      results.push(...(await Promise.allSettled(idle.slice(i, i + GC_AT_ONCE).map((one) => this.del(one)))))
     await this.#deleteOrphans()
     const failed = results.find((result) => result.status === "rejected")
     if (failed !== undefined) throw failed.reason
@@ -368,7 +385,13 @@ export class NodeNetwork {
 
   async #links(): Promise<readonly Link[]> {
     const [found = []] = await this.#steps.take([{ namespace: this.#namespace.handle, requests: [listLinks()] }])
-    return found.map(decodeLink)
+    const links: Link[] = []
+    for (const message of found) {
+      links.push(decodeLink(message))
+      // A thousand at once would hold the event loop up for tens of milliseconds.
+      if (links.length % 100 === 0) await setImmediate()
+    }
+    return links
   }
 
   /** A pair ends with the pod's namespace, also when nobody called DEL. */

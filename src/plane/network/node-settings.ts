@@ -28,8 +28,7 @@ export class NodeSettings {
    * advertisements goes on doing so (2: even when forwarding), and every other link keeps the strictness that `all` gave it.
    */
   preserve(uplink: string): void {
-    // Other names no tool can write a setting of.
-    const links = this.#node.netlink.links().flatMap(({ name }) => (/^[\w.@-]+$/.test(name) ? name : []))
+    const { netlink } = this.#node
     const kept: Record<string, string | number> = {}
     this.#node.inside(() => {
       if (
@@ -39,7 +38,8 @@ export class NodeSettings {
         kept[linkSetting("ipv6", uplink, "accept_ra")] = 2
       const all = Number(getSysctl("net.ipv4.conf.all.rp_filter") ?? 0)
       if (all === 0) return
-      for (const link of links) {
+      // Other names no tool can write a setting of.
+      for (const link of netlink.links().flatMap(({ name }) => (/^[\w.@-]+$/.test(name) ? name : []))) {
         const own = Number(getSysctl(linkSetting("ipv4", link, "rp_filter")) ?? 0)
         if (own < all) kept[linkSetting("ipv4", link, "rp_filter")] = all
       }
