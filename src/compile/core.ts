@@ -19,6 +19,7 @@ import {
   type Peer,
   Policies,
   type PolicyEntry,
+  type Program,
   type Subject,
   selected,
   stagedOf,
@@ -432,10 +433,13 @@ export class Core {
       pick: (subject: Subject) => PolicyEntry[],
     ): { four: SetPrograms["four"]; six: SetPrograms["six"] } => {
       const own = (subject: Subject): PolicyEntry[] => pick(subject).filter((entry) => selected(entry, subject))
-      return {
-        four: makeProgram(own(group.four), this.#tierOrder, direction, 4, group.four),
-        six: makeProgram(own(group.six), this.#tierOrder, direction, 6, group.six),
-      }
+      const four = own(group.four)
+      const six = this.#policies.addressedCount > 0 ? own(group.six) : four
+      const programOf = (entries: readonly PolicyEntry[], family: Family, subject: Subject): Program =>
+        makeProgram(entries, this.#tierOrder, direction, family, subject)
+      const program = programOf(four, 4, group.four)
+      const alike = six === four && !four.some((entry) => entry[direction]?.families)
+      return { four: program, six: alike ? program : programOf(six, 6, group.six) }
     }
     const enforced = programs(() => enforcedOf(here))
     const staged = this.#policies.stagedCount > 0 ? programs(() => stagedOf(here, replaced)) : undefined
@@ -649,8 +653,8 @@ export class Core {
         }
         continue
       }
-      const owner = this.#owners.get(`e${key}`)
-      const addresses = (owner?.addresses ?? []).filter((address) => this.#addresses.get(address)?.endpoint === key)
+      const known = dirtyEndpoints.has(key) ? undefined : before?.addresses
+      const addresses = known ?? this.#ownAddresses(key)
       const next: LocalEndpoint = {
         number: this.#endpointNumbers.take(key),
         addresses,
@@ -660,6 +664,12 @@ export class Core {
       if (before === undefined || !sameEndpoint(before, next)) changes.set(key, next)
     }
     this.#endpoints = this.#endpoints.with(changes)
+  }
+
+  /** Those of its addresses that are not another's. */
+  #ownAddresses(key: string): readonly Address[] {
+    const { addresses } = this.#owners.get(`e${key}`) ?? { addresses: [] }
+    return addresses.filter((address) => this.#addresses.get(address)?.endpoint === key)
   }
 
   #publishSets(dismissed: readonly SetBuilder[]): readonly PolicySet[] {

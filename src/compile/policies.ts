@@ -58,6 +58,8 @@ export interface RuleEntry {
 
 export interface SideEntry {
   readonly isolates: boolean
+  /** A rule speaks of one family only. */
+  readonly families: boolean
   readonly rules: readonly RuleEntry[]
   readonly deny: Cause
 }
@@ -193,7 +195,7 @@ export class Policies {
       rules.push(entry)
     }
     const deny = this.#verdicts.hold({ kind: "defaultDeny", tier, policy: named, direction, origin: policy.origin })
-    return { isolates: side.isolates, rules, deny }
+    return { isolates: side.isolates, families: rules.some((rule) => rule.families), rules, deny }
   }
 
   #peer(resolved: Resolved): Peer {

@@ -64,11 +64,17 @@ export class Rows {
 
   /** The row that answers a question, with one use counted. */
   build(question: Question, ends: Ends): number {
-    const rules = [...question.enforced, ...(question.staged ?? [])].flatMap((tier) => tier.rules)
     const cuts = new Set<number>([0])
-    for (const rule of rules) for (const term of rule.l4) addCuts(term, cuts)
-    const bySource = rules.flatMap((rule) => rule.l4.filter(usesSourcePorts))
-    const starts = [...cuts].filter((cut) => cut < 256 << 16).sort((a, b) => a - b)
+    const bySource: L4Term[] = []
+    for (const tiers of [question.enforced, question.staged ?? []])
+      for (const { rules } of tiers)
+        for (const { l4 } of rules)
+          for (const term of l4) {
+            addCuts(term, cuts)
+            if (usesSourcePorts(term)) bySource.push(term)
+          }
+    cuts.delete(256 << 16)
+    const starts = Uint32Array.from(cuts).sort()
     const children: number[] = []
     const outcomes = starts.map((key) => {
       const protocol = key >>> 16
@@ -94,7 +100,7 @@ export class Rows {
     const base = protocol << 16
     const cuts = new Set<number>([base])
     for (const term of terms) addSourceCuts(term, protocol, cuts)
-    const keys = [...cuts].filter((cut) => cut >= base && cut <= base + 0xffff).sort((a, b) => a - b)
+    const keys = Uint32Array.from([...cuts].filter((cut) => cut >= base && cut <= base + 0xffff)).sort()
     const outcomes = keys.map((key) => this.#answer(question, ends, protocol, low, key & 0xffff))
     if (outcomes.every((outcome) => outcome === outcomes[0])) return outcomes[0] ?? 0
     // Only keys of this protocol are looked up here, so the first interval may begin at 0.
@@ -111,14 +117,17 @@ export class Rows {
     return this.#verdicts.outcome(enforced, staged)
   }
 
-  #intern(allStarts: readonly number[], allOutcomes: readonly number[]): number {
-    const starts: number[] = []
-    const outcomes: number[] = []
-    for (const [i, outcome] of allOutcomes.entries()) {
-      if (i > 0 && outcome === outcomes[outcomes.length - 1]) continue
-      starts.push(allStarts[i] ?? 0)
-      outcomes.push(outcome)
+  /** Uses both arrays up. Intervals that answer alike become one. */
+  #intern(allStarts: Uint32Array, allOutcomes: Uint32Array): number {
+    let count = 0
+    for (let i = 0; i < allStarts.length; i++) {
+      const outcome = allOutcomes[i] ?? 0
+      if (count > 0 && outcome === allOutcomes[count - 1]) continue
+      allStarts[count] = allStarts[i] ?? 0
+      allOutcomes[count++] = outcome
     }
+    const starts = count === allStarts.length ? allStarts : allStarts.slice(0, count)
+    const outcomes = count === allOutcomes.length ? allOutcomes : allOutcomes.slice(0, count)
     const key = `${starts.join()};${outcomes.join()}`
     const known = this.#numbers.get(key)
     if (known !== undefined) {
@@ -134,7 +143,7 @@ export class Rows {
         "Policies must tell fewer cases apart here",
       )
     }
-    this.#rows[number] = { starts: Uint32Array.from(starts), outcomes: Uint32Array.from(outcomes) }
+    this.#rows[number] = { starts, outcomes }
     this.#keys[number] = key
     this.#uses[number] = 1
     this.#numbers.set(key, number)

@@ -25,9 +25,9 @@ const KEPT_OUT_OF_USE = 16_384
 export class Verdicts {
   #causes = new Map<string, Cause>()
   #nextCode = 1
-  #ids = new Map<string, number>()
+  #ids = new Map<string | number, number>()
   #verdicts: (Verdict | undefined)[] = [undefined]
-  #keys: string[] = [""]
+  #keys: (string | number)[] = [""]
   #uses: number[] = [0]
   #outOfUse: number[] = []
   #free: number[] = []
@@ -95,8 +95,8 @@ export class Verdicts {
 
   #outcome(decision: Decision, staged: Decision | undefined, wanted: number | undefined): number {
     const differs = staged !== undefined && (staged.action !== decision.action || staged.by !== decision.by)
-    const beside = differs ? `:${staged.action}:${staged.by.code}` : ""
-    const key = `${decision.action}:${decision.by.code}:${decision.log ? 1 : 0}${beside}`
+    const own = decision.by.code * 4 + decision.action * 2 + (decision.log ? 1 : 0)
+    const key = differs ? `${own}:${staged.action}:${staged.by.code}` : own
     let id = this.#ids.get(key)
     if (id === undefined) {
       id = wanted ?? this.#free.pop() ?? this.#verdicts.length
