@@ -1,8 +1,8 @@
 /**
  * How fast a node follows: changes and CNI calls through the real agent and its sockets, among 1,000 policies, 1,000 local and 10,000
  * remote pods; what it takes at rest; restarts under traffic. Beside it Debian's ptp and host-local plugins. `node bench/control.ts
- * [--part rest|changes|cni|restart] [--changes N] [--pods N] [--attached N] [--quick]`, as root. Only a whole run of full size is written
- * to results/; HEDDLE_PROFILE names a folder for CPU profiles of the agent, one for each phase.
+ * [--part rest|changes|cni|restart] [--changes N] [--pods N] [--attached N] [--rounds N] [--quick]`, as root. Only a whole run of full
+ * size is written to results/; HEDDLE_PROFILE names a folder for CPU profiles of the agent, one for each phase.
  */
 import { execFileSync } from "node:child_process"
 import { existsSync, readFileSync } from "node:fs"
@@ -22,6 +22,7 @@ const size: Size = quick
   : { policies: 1_000, local: 1_000, remote: 10_000 }
 const changes = option("changes", quick ? 20 : 200)
 const pods = option("pods", quick ? 10 : 100)
+const rounds = option("rounds", quick ? 1 : 3)
 /** Local pods that are real, with a namespace and an interface; of the others there is only the object. */
 const attached = Math.min(option("attached", size.local), size.local)
 const onlyPart = process.argv.includes("--part") ? process.argv[process.argv.indexOf("--part") + 1] : undefined
@@ -43,7 +44,7 @@ async function main(ground: Ground): Promise<void> {
     rest: () => atRest(agent, quick ? 5 : 60),
     changes: () => new ChangeBench(agent, size).run(changes),
     cni: () => runtime.compare(agent, pods),
-    restart: () => new RestartBench(ground, agent, runtime).run(quick ? 1 : 3),
+    restart: () => new RestartBench(ground, agent, runtime).run(rounds),
   }
   if (onlyPart !== undefined && !(onlyPart in parts))
     throw new Error(`there is no part ${onlyPart}: ${Object.keys(parts).join(", ")}`)
