@@ -374,6 +374,45 @@ describe("pod", () => {
     expect((await network.add({ ...request, container: "c-other" })).addresses).toEqual(["10.1.0.9"])
   })
 
+  test("the plane learns of the pod while its interface is made; for a crash it is unfinished until ADD answers", async () => {
+    const seen: unknown[] = []
+    const phases = (): string[] => {
+      const files = join(directory, "state", "attachments")
+      return readdirSync(files).map((file) => JSON.parse(readFileSync(join(files, file), "utf8")).phase)
+    }
+    const network: NodeNetwork = networkOf({
+      onChange: async () => void seen.push([...(network.forwarding()?.ports.keys() ?? [])], phases()),
+    })
+    await network.setup(clusterOf(a))
+    await network.add(requestOf("web", newNamespace("pod")))
+    expect(seen).toEqual([["shop/web"], ["making"]])
+    expect(phases()).toEqual(["attached"])
+    await network.del(requestOf("web", ""))
+    expect(seen.slice(2)).toEqual([[], ["leaving"]])
+    expect(phases()).toEqual([])
+  })
+
+  test("without its program no end of a pair comes up, and ADD leaves nothing", async () => {
+    const ups: (boolean | undefined)[] = []
+    const netns = newNamespace("pod")
+    const network = networkOf({
+      // A qdisc that the kernel does not know.
+      podHook: (ifindex) => [{ operation: "attach", type: 36, flags: 0x600, payload: tcMessage(ifindex) }],
+      // Called while the interface is taken into use, or has failed to be: the removal waits for this to end.
+      onChange: async () => {
+        await new Promise((resolve) => setTimeout(resolve, 50))
+        ups.push(...in_(node, (netlink) => hostLinks().map((name) => netlink.link(name)?.up)))
+        ups.push(in_(netns, (netlink) => netlink.link("eth0")?.up))
+      },
+    })
+    await network.setup(clusterOf(a))
+    await expect(network.add(requestOf("web", netns))).rejects.toThrow("Cannot attach: ")
+    expect(ups.slice(0, 2)).toEqual([false, false])
+    expect(hostLinks()).toEqual([])
+    expect(network.attachments()).toEqual([])
+    expect(network.forwarding()?.ports.size).toBe(0)
+  })
+
   test("a namespace that is gone, is none, or is the node's own", async () => {
     const network = networkOf()
     await network.setup(clusterOf(a))
@@ -480,6 +519,18 @@ test("a hundred pods at once", async () => {
 test("this machine's own namespace is another one", () => {
   expect(execFileSync("ip", ["-o", "link"], { encoding: "utf8" })).not.toMatch(/heddle|: hd/)
 })
+
+/** Struct tcmsg for the root of an interface, and a kind of qdisc that nobody has. */
+function tcMessage(ifindex: number): Uint8Array {
+  const bytes = new Uint8Array(20 + 12)
+  const view = new DataView(bytes.buffer)
+  view.setInt32(4, ifindex, true)
+  view.setUint32(12, 0xffff_ffff, true)
+  view.setUint16(20, 11, true)
+  view.setUint16(22, 1, true)
+  bytes.set(new TextEncoder().encode("nobody"), 24)
+  return bytes
+}
 
 async function failureOf(promise: Promise<unknown>): Promise<string> {
   try {

@@ -108,6 +108,11 @@ export class Attachments {
     this.#set(attachment)
   }
 
+  /** Counts an attachment as what it will be once it is `put`; for the disk it stays what it is. */
+  expect(attachment: Attachment): void {
+    this.#set(attachment)
+  }
+
   /**
    * Notes that an attachment is on its way out, on the disk if there is room: a restarted agent that reads the phase before
    * finds no interface and comes to the same.

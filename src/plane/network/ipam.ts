@@ -6,7 +6,7 @@ import { isRecord, readState, tryWriteState } from "./state-file.ts"
 /** Released addresses whose order is remembered, per range. */
 const REMEMBERED = 1_024
 
-/** So long the order of release waits to be written, in ms: a node full of pods writes it twice a second, not for each. */
+/** Least time between two writes of the order of release, in ms: where many pods come and go it is not written for each. */
 const SAVE_MS = 500
 
 /** Where the next search in a range begins, and the addresses given back, longest ago first. */
@@ -31,7 +31,8 @@ export class Ipam {
   readonly #owners: Map<Address, string>
   readonly #courses = new Map<Prefix, Course>()
   #ranges: readonly Range[] = []
-  #unsaved: NodeJS.Timeout | undefined
+  #unsaved = false
+  #next: NodeJS.Timeout | undefined
 
   constructor({ file, inUse = [] }: IpamOptions) {
     this.#file = file
@@ -103,6 +104,14 @@ export class Ipam {
     )
   }
 
+  /** Moves the beginning of the next search to the first address that is free now. */
+  prepare(taken: (address: Address) => boolean): void {
+    for (const range of this.#ranges) {
+      const offset = this.#next(range, (address) => !this.#owners.has(address) && !taken(address))
+      if (offset !== undefined) this.#course(range).cursor = offset
+    }
+  }
+
   /** Gives an address back; does nothing when `owner` does not have it. */
   release(address: Address, owner: string): void {
     if (this.#owners.get(address) !== owner) return
@@ -145,9 +154,14 @@ export class Ipam {
 
   /** Writes what is not yet on the disk. Only the order of release can be lost in a crash, never an allocation. */
   flush(): void {
-    if (this.#unsaved === undefined) return
-    clearTimeout(this.#unsaved)
-    this.#unsaved = undefined
+    clearTimeout(this.#next)
+    this.#next = undefined
+    this.#write()
+  }
+
+  #write(): void {
+    if (!this.#unsaved) return
+    this.#unsaved = false
     const courses = [...this.#courses].map(([prefix, { cursor, released }]) => [
       prefix,
       { cursor, released: [...released] },
@@ -155,9 +169,15 @@ export class Ipam {
     tryWriteState(this.#file, Object.fromEntries(courses))
   }
 
-  /** Once for all that happens within moments. On a full disk the order of release waits for the next change. */
+  /** At once when the last time is long ago. On a full disk the order of release waits for the next change. */
   #save(): void {
-    this.#unsaved ??= setTimeout(() => this.flush(), SAVE_MS)
+    this.#unsaved = true
+    this.#next ??= setTimeout(() => this.#saveNow(), 0)
+  }
+
+  #saveNow(): void {
+    this.#next = this.#unsaved ? setTimeout(() => this.#saveNow(), SAVE_MS).unref() : undefined
+    this.#write()
   }
 }
 

@@ -118,6 +118,7 @@ export class NodeNetwork {
   async setup(cluster: Cluster): Promise<NodeDevices> {
     await this.#clearRemains()
     await this.reconcile(cluster, { full: true })
+    this.#podAddresses.prepare()
     return this.#devices()
   }
 
@@ -229,9 +230,13 @@ export class NodeNetwork {
     try {
       const pair = await createPair(this.#steps, this.#namespace, handle, wanted)
       const hook = this.#options.podHook(pair.ifindex)
-      await this.#steps.take(stepsToUse(this.#namespace, handle, wanted, pair, hook))
-      this.#attachments.put({ ...making, ifindex: pair.ifindex, phase: "attached" })
-      await this.#commit()
+      const attached: Attachment = { ...making, ifindex: pair.ifindex, phase: "attached" }
+      // The plane learns of the pod while its interface is taken into use. On the disk it is being made until both are done.
+      this.#attachments.expect(attached)
+      const inUse = this.#steps.take(stepsToUse(this.#namespace, handle, wanted, pair, hook))
+      const outcomes = await Promise.allSettled([inUse, this.#commit()])
+      for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason
+      this.#attachments.put(attached)
     } catch (error) {
       await this.#detach(this.#attachments.get(making) ?? making)
       throw error

@@ -49,6 +49,11 @@ export class PodAddresses {
     return this.#allocate(owner, cluster)
   }
 
+  /** Looks for the next free addresses ahead of time: among the thousands that a full node's objects state it takes a while. */
+  prepare(): void {
+    this.#ipam.prepare((address) => this.#used.has(address))
+  }
+
   #claim(addresses: readonly Address[], owner: string): readonly Address[] {
     return this.#allOrNone(owner, (taken) => {
       for (const address of addresses) {
