@@ -32,7 +32,7 @@ export class Ipam {
   readonly #courses = new Map<Prefix, Course>()
   #ranges: readonly Range[] = []
   #unsaved = false
-  #next: NodeJS.Timeout | undefined
+  #saving: NodeJS.Timeout | undefined
 
   constructor({ file, inUse = [] }: IpamOptions) {
     this.#file = file
@@ -154,8 +154,8 @@ export class Ipam {
 
   /** Writes what is not yet on the disk. Only the order of release can be lost in a crash, never an allocation. */
   flush(): void {
-    clearTimeout(this.#next)
-    this.#next = undefined
+    clearTimeout(this.#saving)
+    this.#saving = undefined
     this.#write()
   }
 
@@ -172,11 +172,11 @@ export class Ipam {
   /** At once when the last time is long ago. On a full disk the order of release waits for the next change. */
   #save(): void {
     this.#unsaved = true
-    this.#next ??= setTimeout(() => this.#saveNow(), 0)
+    this.#saving ??= setTimeout(() => this.#saveNow(), 0)
   }
 
   #saveNow(): void {
-    this.#next = this.#unsaved ? setTimeout(() => this.#saveNow(), SAVE_MS).unref() : undefined
+    this.#saving = this.#unsaved ? setTimeout(() => this.#saveNow(), SAVE_MS).unref() : undefined
     this.#write()
   }
 }
