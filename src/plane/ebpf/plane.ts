@@ -431,12 +431,7 @@ function namesOf({ compiled, forwarding }: NodeState): NamesOfNumbers {
     sandboxes,
     nodes,
     self: forwarding.self.name,
-    get owners() {
-      const owners = new Map()
-      for (const [address, entry] of compiled.addresses)
-        if (entry.endpoint !== undefined) owners.set(address, entry.endpoint)
-      return owners
-    },
+    owners: { get: (address) => compiled.addresses.get(address)?.endpoint },
   }
 }
 

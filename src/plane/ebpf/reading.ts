@@ -15,7 +15,7 @@ export interface NamesOfNumbers {
   readonly sandboxes: ReadonlyMap<number, string>
   readonly self: string
   /** Pods of other nodes leave no name in the kernel. */
-  readonly owners: ReadonlyMap<Address, string>
+  readonly owners: Pick<ReadonlyMap<Address, string>, "get">
 }
 
 export interface Held {
