@@ -59,8 +59,8 @@ const view = {
   ports: new Map([["shop/db", { ifindex: 7, mac: new Uint8Array([2, 0, 0, 0, 0, 255]), sandbox: "s" }]]),
 }
 
-test("endpoints are ready when they have an interface and are compiled", () => {
-  const rows = endpointRows(view, compiled.endpoints)
+test("endpoints are ready when they have an interface and are compiled", async () => {
+  const rows = await endpointRows(view, compiled.endpoints)
   expect(rows.map((row) => [row.name, row.state, row.mac, row.ingress, row.egress])).toEqual(
     expect.arrayContaining([
       ["web", "waiting", "", [], []],
@@ -77,11 +77,11 @@ test("identities are what the rules tell apart", () => {
   expect(rows.some((row) => row.kind.includes("outside"))).toBe(true)
 })
 
-test("policies count what they select", () => {
-  expect(policyCounts(cluster, "n1").map((one) => [one.policy.name, one.selected, one.selectedHere])).toEqual([
+test("policies count what they select", async () => {
+  expect((await policyCounts(cluster, "n1")).map((one) => [one.policy.name, one.selected, one.selectedHere])).toEqual([
     ["db", 1, 1],
   ])
-  expect(policyCounts(cluster, "n2")[0]?.selectedHere).toBe(0)
+  expect((await policyCounts(cluster, "n2"))[0]?.selectedHere).toBe(0)
 })
 
 test("what a pod enforces, in words and in order", () => {

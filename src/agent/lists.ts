@@ -1,9 +1,10 @@
 import type { Compiled } from "../compile/compiled.ts"
 import type { Cluster, Endpoint } from "../model/cluster.ts"
-import { factsOf, matches } from "../model/facts.ts"
+import { type Facts, factsOf, matches } from "../model/facts.ts"
 import type { Policy } from "../model/policy.ts"
 import type { Labels } from "../model/selector.ts"
 import type { Address } from "../net/types.ts"
+import { Turn } from "../plane/ebpf/turn.ts"
 import { policiesOf } from "./effective.ts"
 import type { NodeView } from "./view.ts"
 
@@ -23,11 +24,16 @@ export interface EndpointRow {
   readonly egress: readonly string[]
 }
 
-/** The endpoints of a node: those that policy is enforced for here. */
-export function endpointRows(view: NodeView, numbers: ReadonlyMap<string, { readonly number: number }>): EndpointRow[] {
+/** The endpoints of a node: those that policy is enforced for here. Among thousands of policies this takes several turns. */
+export async function endpointRows(
+  view: NodeView,
+  numbers: ReadonlyMap<string, { readonly number: number }>,
+): Promise<EndpointRow[]> {
   const rows: EndpointRow[] = []
+  const turn = new Turn()
   for (const [key, endpoint] of view.cluster.endpoints) {
     if (endpoint.node !== view.node) continue
+    if (turn.over) await turn.end()
     const port = view.ports.get(key)
     const policies = policiesOf(view.cluster, endpoint).flatMap((tier) => tier.policies)
     const isolating = (direction: "ingress" | "egress"): string[] =>
@@ -122,20 +128,28 @@ export interface PolicyCount {
   readonly selectedHere: number
 }
 
-/** Every policy in force with how many endpoints it selects. */
-export function policyCounts(cluster: Cluster, node: string): PolicyCount[] {
-  const all = [...cluster.endpoints.values()].flatMap((endpoint) => {
+/** Every policy in force with how many endpoints it selects. Among thousands of them this takes many turns. */
+export async function policyCounts(cluster: Cluster, node: string): Promise<PolicyCount[]> {
+  const turn = new Turn()
+  const all: { readonly here: boolean; readonly facts: Facts }[] = []
+  for (const endpoint of cluster.endpoints.values()) {
     const address = endpoint.addresses[0]
-    return address === undefined ? [] : [{ endpoint, facts: factsOf(cluster, endpoint.node, address) }]
-  })
-  return [...cluster.policies.values()].map((policy) => {
-    const selected = all.filter(({ facts }) => matches(policy.subject, facts) === true)
-    return {
-      policy,
-      selected: selected.length,
-      selectedHere: selected.filter(({ endpoint }) => endpoint.node === node).length,
+    if (turn.over) await turn.end()
+    if (address !== undefined)
+      all.push({ here: endpoint.node === node, facts: factsOf(cluster, endpoint.node, address) })
+  }
+  const counts: PolicyCount[] = []
+  for (const policy of cluster.policies.values()) {
+    let [selected, selectedHere] = [0, 0]
+    if (turn.over) await turn.end()
+    for (const { here, facts } of all) {
+      if (matches(policy.subject, facts) !== true) continue
+      selected++
+      if (here) selectedHere++
     }
-  })
+    counts.push({ policy, selected, selectedHere })
+  }
+  return counts
 }
 
 /** The endpoint of that name; a name without namespace is enough when only one has it. */

@@ -15,10 +15,10 @@ type Lists = Pick<
 
 export function listMethods(node: RunningNode): Lists {
   return {
-    listEndpoints: () => {
+    listEndpoints: async () => {
       const { enforced } = node.committer
       if (enforced === undefined) return { endpoints: [] }
-      const rows = endpointRows(viewOf(node.configuration.node, enforced), enforced.state.compiled.endpoints)
+      const rows = await endpointRows(viewOf(node.configuration.node, enforced), enforced.state.compiled.endpoints)
       return {
         endpoints: rows.map((row) => ({
           ...row,
@@ -44,7 +44,7 @@ export function listMethods(node: RunningNode): Lists {
         })),
       }
     },
-    listPolicies: () => ({ policies: policies(node) }),
+    listPolicies: async () => ({ policies: await policies(node) }),
     listMaps: () => ({ maps: tablesOf(node).list(used(node)) }),
     readMap: ({ name, limit }) => tablesOf(node).entries(name, limit === 0 ? 1_000 : limit),
     showPolicy: ({ namespace, name }) => {
@@ -79,12 +79,13 @@ export function listMethods(node: RunningNode): Lists {
   }
 }
 
-function policies(node: RunningNode) {
+async function policies(node: RunningNode) {
   const cluster = node.committer.enforced?.cluster ?? node.store.settled
   const refusals = new Map(
     node.store.refusals().map(({ ref, refusal }) => [`${ref.kind}/${ref.namespace}/${ref.name}`, refusal]),
   )
-  return policyCounts(cluster, node.configuration.node)
+  const counts = await policyCounts(cluster, node.configuration.node)
+  return counts
     .sort((a, b) => (policyKey(a.policy) < policyKey(b.policy) ? -1 : 1))
     .map(({ policy, selected, selectedHere }) => {
       const refusal = refusals.get(`${policy.kind}/${policy.namespace}/${policy.name}`)

@@ -10,9 +10,13 @@ export function statusMethod(node: RunningNode): AgentService["status"] {
     const compiled = enforced?.state.compiled
     const refused = store.refusals()
     const problems = node.source.problems().filter((problem) => problem.severity === "error")
-    const all = [...(enforced?.cluster.endpoints ?? [])].filter(([, endpoint]) => endpoint.node === configuration.node)
+    let [endpoints, endpointsReady] = [0, 0]
     const ports = enforced?.state.forwarding.ports
-    const ready = all.filter(([key]) => compiled?.endpoints.has(key) === true && ports?.has(key) === true)
+    for (const [key, endpoint] of enforced?.cluster.endpoints ?? []) {
+      if (endpoint.node !== configuration.node) continue
+      endpoints++
+      if (compiled?.endpoints.has(key) === true && ports?.has(key) === true) endpointsReady++
+    }
     const warnings: string[] = []
     if (enforced === undefined) warnings.push("nothing is enforced yet: pods on this node get nothing through")
     const pickUp = tables?.pickUpSeconds ?? 0
@@ -60,8 +64,8 @@ export function statusMethod(node: RunningNode): AgentService["status"] {
         json: kept === undefined ? "" : JSON.stringify(store.get(ref)?.value ?? null),
         problems: refusal.problems.map(problemMessage),
       })),
-      endpoints: all.length,
-      endpointsReady: ready.length,
+      endpoints,
+      endpointsReady,
       flowsLive: tables?.flowsLive ?? 0n,
       drops: tables?.drops() ?? [],
       lost: tables?.lost() ?? [],
