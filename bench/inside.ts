@@ -16,6 +16,8 @@ import { getHeapStatistics } from "node:v8"
 export interface Moment {
   readonly what: string
   readonly at: number
+  /** CPU time of the process until then, in ms. */
+  readonly cpu: number
   readonly digest?: string
   readonly generation?: number
 }
@@ -60,12 +62,17 @@ let before = { cpu: process.cpuUsage(), waited: waited() }
 
 const now = (): number => Number(process.hrtime.bigint()) / 1e6
 
+function cpuMs(since?: NodeJS.CpuUsage): number {
+  const { user, system } = process.cpuUsage(since)
+  return (user + system) / 1e3
+}
+
 function waited(): number {
   return Number(readFileSync(`/proc/self/task/${process.pid}/schedstat`, "utf8").split(" ")[1]) / 1e6
 }
 
 subscribe("heddle:moments", (message) => {
-  moments.push({ ...(message as Omit<Moment, "at">), at: now() })
+  moments.push({ ...(message as Omit<Moment, "at" | "cpu">), at: now(), cpu: cpuMs() })
 })
 subscribe("http.server.request.start", (message) => {
   const { url = "", headers } = (message as { request: IncomingMessage }).request
@@ -92,7 +99,7 @@ async function begin(watch: boolean): Promise<void> {
 }
 
 async function end(phase: string): Promise<Seen> {
-  const { user, system } = process.cpuUsage(before.cpu)
+  const used = cpuMs(before.cpu)
   const waitedForCpuMs = waited() - before.waited
   if (watching) {
     histogram.disable()
@@ -110,7 +117,7 @@ async function end(phase: string): Promise<Seen> {
     ...{ moments, received },
     loopDelay: watching ? { p99: beyond(histogram.percentile(99)), max: beyond(histogram.max) } : { p99: 0, max: 0 },
     gc: { count: pauses.length, total: pauses.reduce((a, b) => a + b, 0), max: Math.max(0, ...pauses) },
-    ...{ cpuMs: (user + system) / 1e3, waitedForCpuMs },
+    ...{ cpuMs: used, waitedForCpuMs },
     heapMB: {
       ...{ used: heap.used_heap_size / 1e6, total: heap.total_heap_size / 1e6, external: heap.external_memory / 1e6 },
       buffers: process.memoryUsage().arrayBuffers / 1e6,

@@ -9,8 +9,14 @@ export async function atRest(agent: MeasuredAgent, seconds: number): Promise<Rec
   await agent.begin({ loop: false })
   await sleep(seconds * 1_000)
   const { moments, cpuMs, heapMB } = await agent.end("rest")
-  const repairs = moments.filter(({ what }) => what === "applied").length
-  return { settledMs, seconds, repairs, cpuPercent: cpuMs / (seconds * 10), memoryMB: memory(agent.pid), heapMB }
+  const cpuAt = (name: string): number[] => moments.filter(({ what }) => what === name).map(({ cpu }) => cpu)
+  const ends = cpuAt("applied")
+  const repairMs = cpuAt("begun").reduce((sum, begun, i) => sum + (ends[i] ?? begun) - begun, 0)
+  return {
+    ...{ settledMs, seconds, cpuPercent: cpuMs / (seconds * 10) },
+    ...{ repairs: ends.length, cpuMs: { repairs: repairMs, otherwise: cpuMs - repairMs } },
+    ...{ memoryMB: memory(agent.pid), heapMB },
+  }
 }
 
 /** Memory of the agent now, by what lies behind it, and its greatest so far. */
