@@ -6,6 +6,7 @@
 #define ACTION_DENY 0u
 #define ACTION_ALLOW 1u
 #define ACTION_BY_SOURCE_PORT 2u
+#define ACTION_AS_ROW 3u
 
 #define OUTCOME_NOT_ENFORCED (ACTION_ALLOW << OUTCOME_ACTION_SHIFT | VERDICT_NOT_ENFORCED)
 
@@ -80,6 +81,8 @@ __noinline __u64 judge_end(__u32 side, __u32 end, __u32 peer, __u64 keys)
 	if (!row)
 		return REASON_NOT_READY;
 	outcome = search_row(side, row, keys >> 32);
+	if (outcome >> OUTCOME_ACTION_SHIFT == ACTION_AS_ROW)
+		outcome = search_row(side, outcome & OUTCOME_ID_MASK, keys >> 32);
 	if (outcome >> OUTCOME_ACTION_SHIFT == ACTION_BY_SOURCE_PORT)
 		outcome = search_row(side, outcome & OUTCOME_ID_MASK, (__u32)keys);
 	return (__u64)outcome << 32 | (outcome >> OUTCOME_ACTION_SHIFT == ACTION_ALLOW ? REASON_NONE : REASON_POLICY);

@@ -1,5 +1,5 @@
 import { compile } from "../compile/compile.ts"
-import { type Compiled, OutcomeAction, type PolicySet, rowOf, unpackOutcome } from "../compile/compiled.ts"
+import { type Compiled, OutcomeAction, type PolicySet, rowOf, unpackOutcome, wholeRow } from "../compile/compiled.ts"
 import type { Cluster, Endpoint } from "../model/cluster.ts"
 import type { Verdict } from "../model/verdict.ts"
 import { familyOf } from "../net/address.ts"
@@ -97,7 +97,9 @@ export class World {
   stretches(row: number): readonly Stretch[] {
     const known = this.#stretches.get(row)
     if (known !== undefined) return known
-    const { starts, outcomes } = this.compiled.rows[row] ?? { starts: [], outcomes: [] }
+    const { rows } = this.compiled
+    const held = rows[row]
+    const { starts, outcomes } = held === undefined ? { starts: [], outcomes: [] } : wholeRow(rows, held)
     const made = Array.from(starts, (start, index): Stretch => {
       const outcome = unpackOutcome(outcomes[index] ?? 0)
       if (outcome.action === OutcomeAction.bySourcePort) {

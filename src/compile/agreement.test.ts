@@ -4,8 +4,9 @@ import * as arbitrary from "../../test/arbitrary/cluster.ts"
 import type { Cluster } from "../model/cluster.ts"
 import type { Packet } from "../model/packet.ts"
 import { ruleIdText, type Verdict } from "../model/verdict.ts"
-import { compile } from "./compile.ts"
-import type { Compiled } from "./compiled.ts"
+import { Compiler } from "./compile.ts"
+import { type Compiled, OutcomeAction } from "./compiled.ts"
+import { LIMITS } from "./error.ts"
 import { evaluate } from "./evaluate.ts"
 import { explain } from "./explain.ts"
 import { judge } from "./judge.ts"
@@ -42,8 +43,9 @@ function disagreements(
   return found
 }
 
-function compileAll(cluster: Cluster): Map<string, Compiled> {
-  return new Map(["n1", "n2"].map((node) => [node, compile(cluster, node)]))
+/** The tables of both nodes; `layered`: see `CompileLimits`. */
+function compileAll(cluster: Cluster, layered: number): Map<string, Compiled> {
+  return new Map(["n1", "n2"].map((node) => [node, new Compiler(node, { limits: { layered } }).update(cluster)]))
 }
 
 test("the compiled tables judge every packet as the evaluator does", () => {
@@ -62,7 +64,13 @@ test("the compiled tables judge every packet as the evaluator does", () => {
           if (ingress.staged) kinds.add(`staged ${ingress.staged.action}`)
           if (ingress.log) kinds.add("log")
         }
-        expect(disagreements(cluster, compileAll(cluster), packets)).toEqual([])
+        for (const layered of [LIMITS.layered, 0]) {
+          const compiled = compileAll(cluster, layered)
+          for (const { rows } of compiled.values())
+            for (const { outcomes } of rows)
+              if (outcomes.some((outcome) => outcome >>> 30 === OutcomeAction.asRow)) kinds.add("layered")
+          expect(disagreements(cluster, compiled, packets)).toEqual([])
+        }
       },
     ),
     { seed: SEED, numRuns: 600 },
@@ -77,6 +85,7 @@ test("the compiled tables judge every packet as the evaluator does", () => {
     "deny defaultDeny",
     "deny rule",
     "deny unknownPeer",
+    "layered",
     "log",
     "staged allow",
     "staged deny",

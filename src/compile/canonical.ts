@@ -1,5 +1,5 @@
 import type { Verdict } from "../model/verdict.ts"
-import { type Compiled, OutcomeAction, type PolicySet, type Row, rowOf, unpackOutcome } from "./compiled.ts"
+import { type Compiled, OutcomeAction, type PolicySet, type Row, rowOf, unpackOutcome, wholeRow } from "./compiled.ts"
 
 /**
  * What a compilation means, without its numbers: two compilations of one state are canonically equal (deep equality) whatever
@@ -23,7 +23,7 @@ export function canonical(compiled: Compiled): Canonical {
     if (row === undefined) return "missing"
     let text = texts.get(row)
     if (text === undefined) {
-      text = rowText(compiled, row, textOf)
+      text = rowText(compiled, wholeRow(compiled.rows, row), textOf)
       texts.set(row, text)
     }
     return text

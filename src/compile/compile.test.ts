@@ -5,7 +5,7 @@ import { parseAddress } from "../net/address.ts"
 import { parsePrefix } from "../net/prefix.ts"
 import { canonical } from "./canonical.ts"
 import { Compiler, compile } from "./compile.ts"
-import { unpackOutcome } from "./compiled.ts"
+import { rowOf, unpackOutcome, wholeRow } from "./compiled.ts"
 import { CompileError } from "./error.ts"
 import { slotOf } from "./judge.ts"
 
@@ -216,6 +216,27 @@ describe("an update", () => {
       /classes of peers needs \d+, the limit is 4/,
     )
   })
+})
+
+test("what everybody meets is not written again for each peer that meets something of its own", () => {
+  const count = 300
+  const on = (port: number) => [{ protocols: [6], ports: [{ kind: "range" as const, first: port, last: port }] }]
+  const peers = Array.from({ length: count }, (_, i) =>
+    endpoint(`p${i}`, `10.1.${i >> 8}.${i & 255}`, "n2", { app: `p${i}` }),
+  )
+  const own = peers.map((_, i) => allow(i, { peer: app(`p${i}`), l4: on(20_000 + 2 * i) }))
+  const open = peers.map((_, i) => allow(count + i, { l4: on(1_000 + 2 * i) }))
+  const { rows, endpoints, addresses, classes } = compile(
+    clusterOf([endpoint("web", "10.0.0.1"), ...peers], [policy("wide", [...own, ...open])]),
+    "n1",
+  )
+  expect(rows.reduce((sum, { starts }) => sum + starts.length, 0)).toBeLessThan(10 * count)
+  const set = endpoints.get("x/web")?.ingress
+  const slot = addresses.get(parseAddress("10.1.0.7"))?.slot
+  const row = set && rows[rowOf(set, classes[slot ?? 0] ?? 0)]
+  const whole = row && wholeRow(rows, row)
+  const allowed = [...(whole?.starts ?? [])].filter((_, i) => unpackOutcome(whole?.outcomes[i] ?? 0).action === 1)
+  expect(allowed).toEqual([...open.map((_, i) => 6 * 65_536 + 1_000 + 2 * i), 6 * 65_536 + 20_014])
 })
 
 test("policies that come and go leave nothing behind but a bounded memory of verdicts", () => {

@@ -15,7 +15,8 @@ export type Adopted = Partial<
 >
 
 export interface CompilerOptions {
-  readonly limits?: CompileLimits
+  /** Where they differ from `LIMITS`. */
+  readonly limits?: Partial<CompileLimits>
   /** Names that are in it keep their numbers, so that the tables in force need no rewriting. */
   readonly adopt?: Adopted
 }
@@ -36,7 +37,7 @@ export class Compiler {
 
   constructor(node: string, options: CompilerOptions = {}) {
     this.node = node
-    this.#limits = options.limits ?? LIMITS
+    this.#limits = { ...LIMITS, ...options.limits }
     if (options.adopt !== undefined) this.#adopt(options.adopt)
     this.#core = this.#begin()
   }

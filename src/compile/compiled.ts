@@ -76,21 +76,21 @@ export function rowOf({ rest, special }: PolicySet, peerClass: number): number {
  * other protocols: `protocol << 16`.
  *
  * `outcomes[i]` is packed by `packOutcome`: bits 31–30 action (0 deny, 1 allow, 2 look again by source port in row
- * `id`, whose intervals are keyed `protocol << 16 | source port`), bit 29 log, bit 28 a staged verdict differs, bits 27–0
- * verdict id (or row number for action 2).
+ * `id`, whose intervals are keyed `protocol << 16 | source port`, 3 what row `id` says to the same key, which is never 3),
+ * bit 29 log, bit 28 a staged verdict differs, bits 27–0 verdict id (or row number for actions 2 and 3).
  */
 export interface Row {
   readonly starts: Uint32Array
   readonly outcomes: Uint32Array
 }
 
-export const OutcomeAction = { deny: 0, allow: 1, bySourcePort: 2 } as const
+export const OutcomeAction = { deny: 0, allow: 1, bySourcePort: 2, asRow: 3 } as const
 
 export interface Outcome {
-  readonly action: 0 | 1 | 2
+  readonly action: 0 | 1 | 2 | 3
   readonly log: boolean
   readonly staged: boolean
-  /** Verdict id, or row number for action 2; below 2^28. */
+  /** Verdict id, or row number for actions 2 and 3; below 2^28. */
   readonly id: number
 }
 
@@ -100,9 +100,36 @@ export function packOutcome(outcome: Outcome): number {
 
 export function unpackOutcome(packed: number): Outcome {
   return {
-    action: (packed >>> 30) as 0 | 1 | 2,
+    action: (packed >>> 30) as 0 | 1 | 2 | 3,
     log: (packed & (1 << 29)) !== 0,
     staged: (packed & (1 << 28)) !== 0,
     id: packed & 0x0fff_ffff,
   }
+}
+
+/** A row with what it leaves to another one written out: no outcome has action 3. */
+export function wholeRow(rows: readonly Row[], row: Row): Row {
+  if (!row.outcomes.some((outcome) => outcome >>> 30 === OutcomeAction.asRow)) return row
+  const starts: number[] = []
+  const outcomes: number[] = []
+  const add = (start: number, outcome: number): void => {
+    if (outcomes.at(-1) === outcome) return
+    starts.push(start)
+    outcomes.push(outcome)
+  }
+  for (const [i, outcome] of row.outcomes.entries()) {
+    const from = row.starts[i] ?? 0
+    if (outcome >>> 30 !== OutcomeAction.asRow) {
+      add(from, outcome)
+      continue
+    }
+    const end = row.starts[i + 1] ?? Number.POSITIVE_INFINITY
+    const base = rows[unpackOutcome(outcome).id]
+    for (const [k, own] of base?.outcomes.entries() ?? []) {
+      const next = base?.starts[k + 1] ?? Number.POSITIVE_INFINITY
+      const start = Math.max(from, base?.starts[k] ?? 0)
+      if (start < Math.min(end, next)) add(start, own)
+    }
+  }
+  return { starts: Uint32Array.from(starts), outcomes: Uint32Array.from(outcomes) }
 }

@@ -118,7 +118,7 @@ export class Core {
     this.#endpointNumbers = numbers.endpoints
     this.#verdicts = numbers.verdicts
     this.#policies = new Policies(this.#verdicts)
-    this.#rows = new Rows(this.#verdicts, limits.rows)
+    this.#rows = new Rows(this.#verdicts, limits)
     this.#classes = new Classes(limits.classes)
     this.#slots = new Slots(this.#classes, this.#features)
     const ends = (direction: Direction): Ends => ({

@@ -16,6 +16,8 @@ export class CompileError extends Error {
 export interface CompileLimits {
   readonly classes: number
   readonly rows: number
+  /** From so many intervals of what everybody meets on, rows of peers whom rules name say only where they differ from it. */
+  readonly layered: number
 }
 
-export const LIMITS: CompileLimits = { classes: 65_536, rows: 65_536 }
+export const LIMITS: CompileLimits = { classes: 65_536, rows: 65_536, layered: 64 }

@@ -49,6 +49,7 @@ function look(compiled: Compiled, set: PolicySet, slot: number, packet: Packet):
   const peerClass = compiled.classes[slot] ?? 0
   const row = rowOf(set, peerClass)
   let outcome = outcomeAt(compiled, row, rowKey(packet))
+  if (outcome?.action === OutcomeAction.asRow) outcome = outcomeAt(compiled, outcome.id, rowKey(packet))
   if (outcome?.action === OutcomeAction.bySourcePort) {
     outcome = outcomeAt(compiled, outcome.id, packet.protocol * 65_536 + packet.sourcePort)
   }

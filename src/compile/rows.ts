@@ -1,6 +1,6 @@
 import type { ProtocolNumber } from "../net/types.ts"
 import { OutcomeAction, packOutcome, type Row } from "./compiled.ts"
-import { CompileError } from "./error.ts"
+import { CompileError, type CompileLimits } from "./error.ts"
 import {
   addCuts,
   addSourceCuts,
@@ -23,6 +23,8 @@ export interface ActiveRule {
   readonly l4: readonly L4Term[]
   /** A Cilium deny: the only kind of rule that can keep the node from its own pods. */
   readonly beforeNode: boolean
+  /** Every class of peers meets it. */
+  readonly always: boolean
 }
 
 export interface ActiveTier {
@@ -46,8 +48,17 @@ export interface Ends {
   readonly nodeToOwnPod: Cause
 }
 
+/** The row of peers who meet only what everybody meets, for rows that say where they differ from it. */
+export interface BaseRow {
+  readonly number: number
+  /** Keys at which what everybody meets may change, ascending. */
+  readonly cuts: Uint32Array
+}
+
 /** Rows by number, equal ones once. Row 0 is empty. */
 export class Rows {
+  /** See `CompileLimits`. */
+  readonly layered: number
   #verdicts: Verdicts
   #limit: number
   #rows: Row[] = [{ starts: new Uint32Array(0), outcomes: new Uint32Array(0) }]
@@ -57,26 +68,23 @@ export class Rows {
   #free: number[] = []
   #published: readonly Row[] | undefined
 
-  constructor(verdicts: Verdicts, limit: number) {
+  constructor(verdicts: Verdicts, limits: CompileLimits) {
     this.#verdicts = verdicts
-    this.#limit = limit
+    this.#limit = limits.rows
+    this.layered = limits.layered
   }
 
-  /** The row that answers a question, with one use counted. */
-  build(question: Question, ends: Ends): number {
-    const cuts = new Set<number>([0])
-    const bySource: L4Term[] = []
-    for (const tiers of [question.enforced, question.staged ?? []])
-      for (const { rules } of tiers)
-        for (const { l4 } of rules)
-          for (const term of l4) {
-            addCuts(term, cuts)
-            if (usesSourcePorts(term)) bySource.push(term)
-          }
-    cuts.delete(256 << 16)
-    const starts = Uint32Array.from(cuts).sort()
+  /**
+   * The row that answers a question, with one use counted. `base`: a row of the same rules but for those that not everybody meets;
+   * where none of these holds, the new row leaves the answer to it.
+   */
+  build(question: Question, ends: Ends, base?: BaseRow): number {
+    const bySource = [...termsOf(question, () => true)].filter(usesSourcePorts)
+    const over = base && startsOver(base, [...termsOf(question, (rule) => !rule.always)])
+    const starts = over?.starts ?? cutsOf(termsOf(question, () => true))
     const children: number[] = []
-    const outcomes = starts.map((key) => {
+    const outcomes = starts.map((key, i) => {
+      if (base !== undefined && over?.left.has(i) === true) return asRow(base.number)
       const protocol = key >>> 16
       const low = key & 0xffff
       if (bySource.length === 0 || !PORT_PROTOCOLS.includes(protocol))
@@ -166,6 +174,11 @@ export class Rows {
     for (const child of children) this.release(child)
   }
 
+  /** How many intervals a row has. */
+  lengthOf(number: number): number {
+    return this.#rows[number]?.starts.length ?? 0
+  }
+
   #verdictIds(number: number): number[] {
     return this.#ids(number, false)
   }
@@ -177,7 +190,7 @@ export class Rows {
   #ids(number: number, ofRows: boolean): number[] {
     const ids = new Set<number>()
     for (const outcome of this.#rows[number]?.outcomes ?? []) {
-      if ((outcome >>> 30 === OutcomeAction.bySourcePort) === ofRows) ids.add(outcome & 0x0fff_ffff)
+      if (outcome >>> 30 >= OutcomeAction.bySourcePort === ofRows) ids.add(outcome & 0x0fff_ffff)
     }
     return [...ids]
   }
@@ -187,6 +200,66 @@ export class Rows {
     this.#published ??= this.#rows.slice()
     return this.#published
   }
+}
+
+const everywhere: readonly L4Term[] = [
+  {
+    protocols: undefined,
+    notProtocols: [],
+    ports: undefined,
+    notPorts: undefined,
+    sourcePorts: undefined,
+    notSourcePorts: undefined,
+    icmp: undefined,
+    notIcmp: undefined,
+  },
+]
+
+function asRow(id: number): number {
+  return packOutcome({ action: OutcomeAction.asRow, log: false, staged: false, id })
+}
+
+/** Terms of the rules that a question asks of; rules without any hold everywhere and give the term of nothing asked. */
+function* termsOf({ enforced, staged }: Question, of: (rule: ActiveRule) => boolean): Generator<L4Term> {
+  for (const tiers of [enforced, staged ?? []])
+    for (const { rules } of tiers)
+      for (const rule of rules) if (of(rule)) yield* rule.l4.length === 0 ? everywhere : rule.l4
+}
+
+/** Keys at which the truth of one of the terms can change, ascending from 0. */
+export function cutsOf(terms: Iterable<L4Term>): Uint32Array {
+  const cuts = new Set<number>([0])
+  for (const term of terms) addCuts(term, cuts)
+  cuts.delete(256 << 16)
+  return Uint32Array.from(cuts).sort()
+}
+
+/**
+ * Starts of the intervals of a row over `base`, and which of them are left to it, because none of `terms` can hold there;
+ * undefined when nothing is.
+ */
+function startsOver(
+  base: BaseRow,
+  terms: readonly L4Term[],
+): { readonly starts: Uint32Array; readonly left: ReadonlySet<number> } | undefined {
+  if (terms.length === 0) return undefined
+  const own = cutsOf(terms)
+  const anySource = terms.map((term): L4Term => ({ ...term, sourcePorts: undefined, notSourcePorts: undefined }))
+  const starts: number[] = []
+  const left = new Set<number>()
+  let at = 0
+  for (const [i, start] of own.entries()) {
+    const holds = termsHold(anySource, start >>> 16, start & 0xffff, 0) !== No
+    if (!holds) left.add(starts.length)
+    starts.push(start)
+    const end = own[i + 1] ?? Number.POSITIVE_INFINITY
+    for (; (base.cuts[at] ?? end) < end; at++) {
+      const cut = base.cuts[at] ?? 0
+      if (holds && cut > start) starts.push(cut)
+    }
+  }
+  if (left.size === 0) return undefined
+  return { starts: Uint32Array.from(starts), left }
 }
 
 const ALLOW = 1

@@ -4,7 +4,7 @@ import type { PolicySet } from "./compiled.ts"
 import { type Features, SIX, SOCKET } from "./features.ts"
 import { farTerms, type Resolve } from "./l4.ts"
 import type { Peer, Program, ProgramTier } from "./policies.ts"
-import type { ActiveRule, ActiveTier, Ends, Rows } from "./rows.ts"
+import { type ActiveRule, type ActiveTier, type BaseRow, cutsOf, type Ends, type Rows } from "./rows.ts"
 
 /** What an endpoint enforces in one direction, per family, and with the staged policies where they make a difference. */
 export interface SetPrograms {
@@ -43,6 +43,7 @@ export class SetBuilder {
   /** By class, those that are not the default. */
   #special = new Map<number, RowUse>()
   #default: RowUse | undefined
+  #baseCuts: Uint32Array | undefined
   /** Rows of `#special`; another map once this one is published. */
   #cells = new Map<number, number>()
   #published: PolicySet | undefined
@@ -173,7 +174,22 @@ export class SetBuilder {
       staged: this.#programs.staged && pick(this.#programs.staged),
       nodeSocket: seen.has(SOCKET),
     }
-    return this.#rows.build(question, this.#ends)
+    return this.#rows.build(question, this.#ends, this.#baseFor(features))
+  }
+
+  /** What rows of peers that some rules name are written over, when there is much that everybody meets. */
+  #baseFor(features: readonly number[]): BaseRow | undefined {
+    const number = this.#default?.row
+    if (number === undefined || this.#rows.lengthOf(number) < this.#rows.layered) return undefined
+    if (!features.every((feature) => this.#peerFeatures.has(feature))) return undefined
+    const { four } = this.#programs
+    const staged = this.#programs.staged?.four
+    const rules = [...four.tiers, ...(staged?.tiers ?? [])].flatMap((tier) => tier.rules)
+    const always = rules.filter(({ entry }) => entry.peer.resolved.kind === "constant")
+    this.#baseCuts ??= cutsOf(
+      always.flatMap(({ entry, l4 }) => (entry.farNames.length === 0 ? l4 : farTerms(l4, () => []))),
+    )
+    return { number, cuts: this.#baseCuts }
   }
 }
 
@@ -185,7 +201,7 @@ function activeTier(tier: ProgramTier, seen: ReadonlySet<number>, resolve: Resol
     const maybe = seen.has(peer.maybe)
     if (!always && !maybe && !seen.has(peer.yes)) continue
     const terms = entry.farNames.length === 0 ? l4 : farTerms(l4, resolve)
-    rules.push({ action: entry.action, by: entry.cause, maybe, l4: terms, beforeNode: entry.ciliumDeny })
+    rules.push({ action: entry.action, by: entry.cause, maybe, l4: terms, beforeNode: entry.ciliumDeny, always })
   }
   return { rules, deny: tier.deny }
 }

@@ -1,5 +1,6 @@
 import { Compiler } from "../../src/compile/compile.ts"
 import type { Compiled } from "../../src/compile/compiled.ts"
+import type { CompileLimits } from "../../src/compile/error.ts"
 import { type Event, event } from "../../src/kernel/abi.generated.ts"
 import { RingReader } from "../../src/kernel/bpf/ring.ts"
 import { inNamespace, type NamespaceHandle } from "../../src/kernel/namespace.ts"
@@ -135,10 +136,11 @@ export class TestNode {
   readonly options: EbpfPlaneOptions
   plane: EbpfPlane
   #ring: RingReader
-  readonly #compiler = new Compiler("one")
+  readonly #compiler: Compiler
   readonly #ports = new Map<string, { ifindex: number; mac: Uint8Array }>()
 
-  constructor(options: Partial<EbpfPlaneOptions> = {}) {
+  constructor(options: Partial<EbpfPlaneOptions> = {}, limits: Partial<CompileLimits> = {}) {
+    this.#compiler = new Compiler("one", { limits })
     this.namespace = this.ground.namespace("node")
     this.podNamespace = this.ground.namespace("pods")
     const netlink = Netlink.open(this.namespace)
