@@ -16,24 +16,25 @@ interface Kept {
 
 /** The text of a file that holds one object and where its fields were written. */
 export function keepOrigins(object: ManifestObject): string {
+  const { file } = object.origin
   const at: Record<string, readonly [number, number]> = { "": [object.origin.line, object.origin.column] }
-  const walk = (value: unknown, path: FieldPath, above: Origin): void => {
-    const children: [string | number, unknown][] = Array.isArray(value)
-      ? [...value.entries()]
-      : isRecord(value)
-        ? Object.entries(value)
-        : []
-    for (const [key, child] of children) {
-      const here = [...path, key]
-      const origin = object.originAt(here)
-      if (origin.file === object.origin.file && (origin.line !== above.line || origin.column !== above.column)) {
-        at[fieldPathText(here)] = [origin.line, origin.column]
-      }
-      walk(child, here, origin)
+  // One list for the way down to every field: an object of thousands of fields makes no thousands of lists.
+  const path: (string | number)[] = []
+  const visit = (key: string | number, child: unknown, above: Origin): void => {
+    path.push(key)
+    const origin = object.originAt(path)
+    if (origin.file === file && (origin.line !== above.line || origin.column !== above.column)) {
+      at[fieldPathText(path)] = [origin.line, origin.column]
     }
+    walk(child, origin)
+    path.pop()
   }
-  walk(object.value, [], object.origin)
-  const kept: Kept = { file: object.origin.file, at }
+  const walk = (value: unknown, above: Origin): void => {
+    if (Array.isArray(value)) for (const [index, child] of value.entries()) visit(index, child, above)
+    else if (isRecord(value)) for (const key of Object.keys(value)) visit(key, value[key], above)
+  }
+  walk(object.value, object.origin)
+  const kept: Kept = { file, at }
   return `${HEADER}${JSON.stringify(kept)}\n${JSON.stringify(object.value, undefined, 1)}\n`
 }
 
