@@ -445,8 +445,10 @@ function keptSizesOf({ pinDirectory, entries = {} }: EbpfPlaneOptions): KeptSize
   return Object.entries(entries).flatMap(([table, wanted]) => {
     const pin = join(pinDirectory, pinName(table, layout))
     if (!existsSync(pin)) return []
-    using map = BpfMap.openPinned(pin, table)
-    return map.maxEntries === wanted ? [] : [{ table, wanted, entries: map.maxEntries }]
+    const map = BpfMap.openPinned(pin, table)
+    const { maxEntries } = map
+    map.close()
+    return maxEntries === wanted ? [] : [{ table, wanted, entries: maxEntries }]
   })
 }
 
