@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 /* ENOTSUPP of include/linux/errno.h: the kernel lets it slip out though user space has no name for it. */
@@ -196,12 +197,38 @@ static napi_value close_descriptor(napi_env env, napi_callback_info info)
 	return NULL;
 }
 
-/* trimMemory(): gives the kernel what malloc keeps of memory that was freed, in the arenas of all threads. */
+/*
+ * Unmaps the pages of programs and libraries; what is used again is mapped again, from the page cache. Mappings that may be
+ * written, are not of a file, or have a page of their own (a breakpoint; --use-largepages) stay: that would be lost.
+ */
+static void unmap_text(void)
+{
+	struct {
+		unsigned long from, to, inode;
+		char access[5];
+	} read, at = { 0 };
+	char line[4400];
+	FILE *maps = fopen("/proc/self/smaps", "re");
+	if (!maps)
+		return;
+	while (fgets(line, sizeof(line), maps)) {
+		unsigned long own;
+		if (sscanf(line, "%lx-%lx %4s %*x %*x:%*x %lu", &read.from, &read.to, read.access, &read.inode) == 4)
+			at = read;
+		else if (sscanf(line, "Anonymous: %lu", &own) == 1 && own == 0 && at.inode != 0 && at.access[1] == '-' &&
+			 at.access[3] == 'p')
+			madvise((void *)at.from, at.to - at.from, MADV_DONTNEED);
+	}
+	fclose(maps);
+}
+
+/* trimMemory(): gives the kernel what malloc keeps of freed memory in all threads' arenas, and program pages that starting alone used. */
 static napi_value trim_memory(napi_env env, napi_callback_info info)
 {
 	(void)env;
 	(void)info;
 	malloc_trim(0);
+	unmap_text();
 	return NULL;
 }
 

@@ -56,7 +56,7 @@ export interface Native {
   errnoName(errno: number): string
 
   close(fd: number): void
-  /** Gives the kernel what malloc keeps of memory that was freed. */
+  /** Gives the kernel what malloc keeps of memory that was freed, and pages of programs that starting alone used. */
   trimMemory(): void
 
   createNamespace(path: string): void
