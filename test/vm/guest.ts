@@ -6,9 +6,13 @@ import { EventKind, reasonNames } from "../../src/kernel/abi.generated.ts"
 import { attachments, hasTcx } from "../../src/kernel/bpf/attach.ts"
 import { inNamespace } from "../../src/kernel/namespace.ts"
 import { Netlink } from "../../src/kernel/netlink/netlink.ts"
+import { KernelSteps } from "../../src/kernel/netlink/steps.ts"
 import { type Ends, echo, ip, TcpFlag, tcp, udp } from "../../src/net/packet.ts"
 import { decideBigTcp, limitsOf } from "../../src/plane/network/big-tcp.ts"
 import { limitChange } from "../../src/plane/network/link-limits.ts"
+import { LinkRemoval } from "../../src/plane/network/link-removal.ts"
+import { NodeNamespace } from "../../src/plane/network/node-namespace.ts"
+import { createPair, stepsToUse } from "../../src/plane/network/pod-interface.ts"
 import { A, app, cluster, pods, policy, TestNode, tcpPort } from "../kernel/bpf-fixture.ts"
 import { longPackets } from "../kernel/long-packets.ts"
 
@@ -55,6 +59,39 @@ async function bigTcp(): Promise<unknown> {
   return { told, isSettled, long }
 }
 
+/** Two pods' interfaces made as CNI ADD makes them, with the real program, and deleted together. */
+async function interfaces(): Promise<unknown> {
+  node.ground.namespace("own")
+  const own = new NodeNamespace(join(node.ground.folder, "own"))
+  const steps = new KernelSteps()
+  const removal = new LinkRemoval(own.handle)
+  const names = ["hd00000000000a", "hd00000000000b"]
+  const made = await Promise.all(
+    names.map(async (hostName, i) => {
+      const pod = node.ground.namespace(hostName)
+      const addresses = [A(`10.8.0.${i + 1}`), A(`fd00:8::${i + 1}`)]
+      const wanted = { ifname: "eth0", mac: Uint8Array.of(2, 0, 0, 0, 0, i), mtu: 1450, addresses, hostName }
+      const pair = await createPair(steps, own, pod, wanted)
+      await steps.take(stepsToUse(own, pod, wanted, pair, node.plane.podHook(pair.ifindex)))
+      const netlink = Netlink.open(pod)
+      const end = netlink.link("eth0")
+      const found = {
+        isUp: end?.up && end.carrier,
+        addresses: netlink.addresses().flatMap((one) => (one.ifindex === end?.index ? [one.address] : [])),
+        routes: ([4, 6] as const).flatMap((family) => netlink.routes({ family, table: 254 })).length,
+        hooks: inNamespace(own.handle, () => attachments(pair.ifindex)).map((one) => one.program.name),
+      }
+      netlink.close()
+      return found
+    }),
+  )
+  const before = own.netlink.links().length
+  await Promise.all(names.map((name) => removal.delete(name)))
+  const left = own.netlink.links().map((link) => link.name)
+  own.close()
+  return { made, before, left }
+}
+
 try {
   node.plane.attachEntrances()
   node.plane.attachPod(node.port("default/web").ifindex)
@@ -96,6 +133,7 @@ try {
   const { rows } = (await node.plane.read()).compiled
   findings["rows"] = rows.length
   findings["bigTcp"] = await bigTcp()
+  findings["interfaces"] = await interfaces()
 } finally {
   node.remove()
 }

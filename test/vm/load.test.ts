@@ -43,3 +43,13 @@ test("BIG TCP is there for IPv6, not yet for IPv4, and that is told", () => {
     long: { "4": false, "6": true },
   })
 })
+
+test("pods' interfaces are made, hooked and deleted there by rows of requests", () => {
+  const made = (number: number) => ({
+    isUp: true,
+    addresses: [`10.8.0.${number}`, `fd00:8::${number}`],
+    routes: 3,
+    hooks: ["from_pod"],
+  })
+  expect(findings["interfaces"]).toEqual({ made: [made(1), made(2)], before: 3, left: ["lo"] })
+})
