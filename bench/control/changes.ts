@@ -111,6 +111,7 @@ export class ChangeBench {
 function summary(changes: readonly Change[], seen: Seen): Changes & Record<string, unknown> {
   const received = new Map(seen.received.filter(({ method }) => method !== "await").map(({ tag, at }) => [tag, at]))
   const flips = flipsByDigest(seen.moments)
+  const accepted = new Map(seen.moments.flatMap(({ what, digest, at }) => (what === "objects" ? [[digest, at]] : [])))
   const found = changes.map((change) => {
     const at = { received: received.get(change.tag), flipped: flips(change.digest) }
     if (at.received === undefined || at.flipped === undefined)
@@ -121,7 +122,10 @@ function summary(changes: readonly Change[], seen: Seen): Changes & Record<strin
     receivedToFlip: times(found.map((one) => one.flipped - one.received)),
     sentToFlip: times(found.map((one) => one.flipped - one.sent)),
     sentToKnown: times(found.map((one) => one.known - one.sent)),
-    ofIt: stages(seen.moments),
+    ofIt: {
+      "received to accepted": median(found.map((one) => (accepted.get(one.digest) ?? Number.NaN) - one.received)),
+      ...stages(seen.moments),
+    },
     ...health(seen),
   }
 }
@@ -144,7 +148,7 @@ function flipsByDigest(moments: readonly Moment[]): (digest: string) => number |
 }
 
 /** Medians in ms of the stages of a commit, and how many commits there were. */
-function stages(moments: readonly Moment[]): Record<string, number> {
+export function stages(moments: readonly Moment[]): Record<string, number> {
   const names = ["begun", "desired", "compiled", "flipped", "applied"]
   const all: Record<string, number[]> = {}
   let last: Moment | undefined

@@ -4,11 +4,12 @@ import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { setSysctl } from "../../src/kernel/sysctl.ts"
 import type { Ground } from "../ground.ts"
-import { times } from "../measure.ts"
+import type { Seen } from "../inside.ts"
+import { median, times } from "../measure.ts"
 import { podName, podNamespace } from "../objects.ts"
 import { root } from "../paths.ts"
 import type { MeasuredAgent } from "./agent.ts"
-import { health } from "./changes.ts"
+import { health, stages } from "./changes.ts"
 
 /** How a runtime calls one plugin. */
 interface Plugin {
@@ -104,6 +105,13 @@ export class Runtime {
           taken.get(plugin)?.push(...this.#call(plugin, command, alone.slice(i, i + 10), 1))
       return taken
     }
+    // The least that a call can take: a process, the socket, and an answer that asks nothing of the kernel.
+    const shim = Array.from({ length: 20 }, (_, i) => this.#sandbox("ns-0", `cni-${i}`))
+    const nothingAsked = median(this.#call(this.#heddle, "VERSION", shim, 1))
+    const shares = (seen: Seen): Record<string, unknown> => ({
+      ofIt: { "shim and socket": nothingAsked, ...stages(seen.moments) },
+      ...health(seen),
+    })
     await agent.begin({ loop: true })
     const add = inTurns("ADD")
     const duringAdd = await agent.end("cni-add")
@@ -114,7 +122,7 @@ export class Runtime {
       const taken = this.#call(plugin, "ADD", crowd, 8)
       const aSecond = count / ((performance.now() - from) / 1_000)
       const seen = await agent.end("cni-add-eight")
-      crowded.set(plugin, { ...times(taken), aSecond, ...(plugin === peer ? {} : health(seen)) })
+      crowded.set(plugin, { ...times(taken), aSecond, ...(plugin === peer ? {} : shares(seen)) })
     }
     await agent.begin({ loop: true })
     const del = inTurns("DEL")
@@ -124,9 +132,9 @@ export class Runtime {
       return [
         plugin.name,
         {
-          add: { ...times(add.get(plugin) ?? []), ...(own ? health(duringAdd) : {}) },
+          add: { ...times(add.get(plugin) ?? []), ...(own ? shares(duringAdd) : {}) },
           addEightAtATime: crowded.get(plugin),
-          del: { ...times(del.get(plugin) ?? []), ...(own ? health(duringDel) : {}) },
+          del: { ...times(del.get(plugin) ?? []), ...(own ? shares(duringDel) : {}) },
         },
       ] as const
     })
@@ -135,7 +143,7 @@ export class Runtime {
   }
 
   /** Runs the plugin once for each pod, so many at a time; ms from the start of each process to its exit. */
-  #call(plugin: Plugin, command: "ADD" | "DEL", pods: readonly Sandbox[], parallel: number): number[] {
+  #call(plugin: Plugin, command: "ADD" | "DEL" | "VERSION", pods: readonly Sandbox[], parallel: number): number[] {
     const config = this.#ground.path(`${plugin.name}.conf`)
     writeFileSync(config, JSON.stringify(plugin.config))
     const lines = pods.map(
