@@ -30,7 +30,11 @@ export function lineHead(line: Buffer): LogLine | undefined {
 
 /** The body of a line; undefined when the line is damaged. */
 export function lineBody(line: Buffer): unknown {
-  if (!isWhole(line)) return undefined
+  return isWhole(line) ? wholeLineBody(line) : undefined
+}
+
+/** The body of a line that is known to be whole. */
+export function wholeLineBody(line: Buffer): unknown {
   const bodyStart = line.indexOf(TAB, HEX + 3) + 1
   return bodyStart === 0 ? undefined : JSON.parse(line.toString("utf8", bodyStart))
 }

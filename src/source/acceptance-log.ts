@@ -18,7 +18,7 @@ import { setImmediate } from "node:timers/promises"
 import { promisify } from "node:util"
 import { isRecord } from "../model/manifest.ts"
 import type { ObjectMemory, Remembered } from "./acceptance.ts"
-import { encodeLine, lineBody, lineHead } from "./acceptance-line.ts"
+import { encodeLine, lineBody, lineHead, wholeLineBody } from "./acceptance-line.ts"
 import type { FileMemory, FileStamp, RememberedFile } from "./directory/files.ts"
 
 export interface AcceptanceLogOptions {
@@ -72,7 +72,7 @@ export class AcceptanceLog implements ObjectMemory, FileMemory {
   #renew = false
   /** The program that the log names. */
   #written: string | undefined
-  /** Newest line of each object (by key) and file (by `fileId`). */
+  /** Newest line of each object (by key) and file (by `fileId`), in the order of the log. */
   #places = new Map<string, Place>()
   #pending = new Map<string, Change>()
   #writing = new Map<string, Change>()
@@ -102,9 +102,22 @@ export class AcceptanceLog implements ObjectMemory, FileMemory {
     this.#schedule(GATHER_MS)
   }
 
-  /** Keys of all remembered objects. */
-  keys(): string[] {
-    return [...this.#places.keys()].filter((id) => !isFileId(id))
+  /** What is remembered on disk, in the order of its writing. */
+  *entries(): Generator<Remembered> {
+    let bytes: Buffer = Buffer.alloc(0)
+    let start = 0
+    for (const [id, { offset, length }] of this.#places) {
+      if (isFileId(id)) continue
+      if (offset + length > start + bytes.length) {
+        bytes = this.#read(offset, Math.max(length, CHUNK))
+        start = offset
+      }
+      // Its checksum was looked at when the log was opened.
+      const line = bytes.subarray(offset - start, offset - start + length - 1)
+      const entry = decodeObject(id, wholeLineBody(line))
+      if (entry === undefined) this.forget(id)
+      else yield entry
+    }
   }
 
   remember(entry: Remembered): void {
@@ -239,8 +252,8 @@ export class AcceptanceLog implements ObjectMemory, FileMemory {
       const length = Buffer.byteLength(text)
       this.#live -= this.#places.get(id)?.length ?? 0
       if (id === PROGRAM) this.#written = this.#options.program ?? ""
-      if (change === undefined) this.#places.delete(id)
-      else {
+      this.#places.delete(id)
+      if (change !== undefined) {
         this.#live += length
         this.#places.set(id, { offset: this.#length, length })
       }
@@ -290,7 +303,7 @@ export class AcceptanceLog implements ObjectMemory, FileMemory {
         gathered = 0
       }
       const head = gathered
-      for (const [id, place] of this.#inOrder()) {
+      for (const [id, place] of this.#places) {
         const line = this.#line(place)
         // What became unreadable is in force still, but cannot be remembered.
         if (lineHead(line.subarray(0, -1)) === undefined) continue
@@ -320,16 +333,17 @@ export class AcceptanceLog implements ObjectMemory, FileMemory {
     await syncDirectory(dirname(path)).catch(() => undefined)
   }
 
-  #inOrder(): [string, Place][] {
-    return [...this.#places].sort(([, a], [, b]) => a.offset - b.offset)
-  }
-
   /** The bytes of a line, its end included. Throws when they cannot be read. */
   #line({ offset, length }: Place): Buffer {
-    const bytes = Buffer.allocUnsafe(length)
-    const got = this.#file === undefined ? 0 : readSync(this.#file, bytes, 0, length, offset)
-    if (got !== length) throw new Error(`${this.#options.path} was cut off at byte ${offset + got}`)
+    const bytes = this.#read(offset, length)
+    if (bytes.length < length) throw new Error(`${this.#options.path} was cut off at byte ${offset + bytes.length}`)
     return bytes
+  }
+
+  /** Less than that where the file ends. */
+  #read(offset: number, length: number): Buffer {
+    const bytes = Buffer.allocUnsafe(length)
+    return bytes.subarray(0, this.#file === undefined ? 0 : readSync(this.#file, bytes, 0, length, offset))
   }
 
   /** Finds the newest line of each id. True when the log is damaged elsewhere than at its end. */

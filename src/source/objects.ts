@@ -33,6 +33,9 @@ export function objectKey(ref: ObjectRef): string {
   return `${objectGroup(ref.apiVersion)}/${ref.kind}/${ref.namespace}/${ref.name}`
 }
 
+/** One for all, as most objects have nothing wrong. */
+const NOTHING: readonly Problem[] = []
+
 /** An object in force. Its text is not in the heap: `value` and `origin` are read when they are asked for, and may throw. */
 export interface StoredObject {
   readonly ref: ObjectRef
@@ -62,8 +65,8 @@ export interface Acceptance {
 
 /** A memory that outlives the process. */
 export interface LastingMemory extends ObjectMemory {
-  /** Keys of all that it remembers. */
-  keys(): Iterable<string>
+  /** All that an earlier run remembered. */
+  entries(): Iterable<Remembered>
   /** Whether this very program judged what it remembers, so that it need not be judged again. */
   readonly sameProgram: boolean
 }
@@ -120,8 +123,8 @@ export class ObjectStore {
   restore(): number {
     const { memory } = this.#options
     if (memory === undefined) return 0
-    for (const key of memory.keys()) {
-      if (!this.#restoreOne(key, memory.sameProgram)) memory.forget(key)
+    for (const remembered of memory.entries()) {
+      if (!this.#restoreOne(remembered, memory.sameProgram)) memory.forget(remembered.key)
     }
     return this.#entries.size
   }
@@ -142,11 +145,12 @@ export class ObjectStore {
     const same = before?.hash === hash
     // The same content is judged alike; its warnings may stand at other lines.
     const judged = same && before.warnings?.length === 0
-    const problems = judged ? [] : rules.validate(object, { create: false })
+    const problems = judged ? NOTHING : rules.validate(object, { create: false })
     if (hasErrors(problems)) return this.#refuse(object, ref, problems)
     const outcome = same ? "unchanged" : "accepted"
     const answer = { outcome, ref, problems, message: `${refText(ref)} ${outcome}` } as const
-    if (same) before.warnings = problems
+    const warnings = problems.length === 0 ? NOTHING : problems
+    if (same) before.warnings = warnings
     const samePlaces = (places: Places) => before?.placesSum === placesSum(object.origin.file, places)
     // Most objects mean nothing that leads back to other lines than their own.
     if (same && before.refusal === undefined && samePlaces(ownPlace(object))) return answer
@@ -162,7 +166,7 @@ export class ObjectStore {
           hash,
           placesSum: placesSum(object.origin.file, places),
           acceptedAt,
-          warnings: problems,
+          warnings,
           refusal: undefined,
         },
         next.part,
@@ -273,16 +277,14 @@ export class ObjectStore {
   }
 
   /** False when what is remembered cannot be in force any more. */
-  #restoreOne(key: string, sameProgram: boolean): boolean {
-    const remembered = recalled(this.#memory, key)
-    if (remembered === undefined) return false
+  #restoreOne(remembered: Remembered, sameProgram: boolean): boolean {
+    const { key, file, places, acceptedAt, refusal } = remembered
     const object = rememberedObject(remembered)
     const rules = rulesOf(object.value)
     const ref = rules === undefined ? undefined : refOf(object.value, rules)
     // A newer Heddle may judge more strictly; what it no longer understands cannot stay in force.
     if (rules === undefined || ref === undefined || objectKey(ref) !== key) return false
     if (!sameProgram && hasErrors(rules.validate(object, { create: false }))) return false
-    const { file, places, acceptedAt, refusal } = remembered
     const hash = sameProgram ? remembered.hash : contentHash(key, object.value)
     if (hash !== remembered.hash) this.#memory.remember({ ...remembered, hash })
     const sum = placesSum(file, places)
@@ -348,15 +350,6 @@ function ownPlace({ origin }: ManifestObject): Places {
 
 function placesSum(file: string, places: Places): number {
   return crc32(`${file}\0${JSON.stringify(places)}`)
-}
-
-/** What is remembered, if it can be read still. */
-function recalled(memory: ObjectMemory, key: string): Remembered | undefined {
-  try {
-    return memory.recall(key)
-  } catch {
-    return undefined
-  }
 }
 
 /** `NetworkPolicy shop/web`. */
