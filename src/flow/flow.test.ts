@@ -1,4 +1,4 @@
-import { describe, expect, test } from "vitest"
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest"
 import { constants, type Event, EventKind, event, Hook, Reason } from "../kernel/abi.generated.ts"
 import type { Verdict } from "../model/verdict.ts"
 import { addressBytes, parseAddress } from "../net/address.ts"
@@ -113,6 +113,44 @@ function setup(options: { segmentSize?: number; segments?: number } = {}) {
   const select = (filter: FlowFilter) => store.select({ matches: compileFilter(filter, flowTexts) })
   return { names, store, ring, reader, feed, select }
 }
+
+describe("reading", () => {
+  beforeEach(() => void vi.useFakeTimers())
+  afterEach(() => void vi.useRealTimers())
+
+  /** How often the ring is looked at in ten seconds. */
+  function looks({ ring, reader }: ReturnType<typeof setup>): number {
+    const read = vi.spyOn(ring, "read")
+    vi.advanceTimersByTime(10_000)
+    reader.stop()
+    return read.mock.calls.length
+  }
+
+  test("a ring in which nothing comes is looked at seldom", () => {
+    const made = setup()
+    made.reader.start()
+    expect(looks(made)).toBeLessThan(70)
+  })
+
+  test("but often while somebody follows", () => {
+    const made = setup()
+    made.store.listen(() => {})
+    made.reader.start()
+    expect(looks(made)).toBeGreaterThan(240)
+  })
+
+  test("and soon again after events", () => {
+    const { ring, store, reader } = setup()
+    reader.start()
+    vi.advanceTimersByTime(10_000)
+    ring.waiting.push(encoded({}))
+    vi.advanceTimersByTime(160)
+    ring.waiting.push(encoded({}))
+    vi.advanceTimersByTime(5)
+    expect(store.select({})).toHaveLength(2)
+    reader.stop()
+  })
+})
 
 describe("decoding", () => {
   test("a flow that began has both names, its decision and its time", () => {

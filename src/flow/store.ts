@@ -157,6 +157,14 @@ export interface FlowStoreOptions {
   readonly segments?: number
 }
 
+/** Where flows come from: some may wait there to be taken. */
+export interface FlowFeed {
+  /** Appends what waits now. */
+  take(): void
+  /** What comes is waited for from now on. */
+  wake(): void
+}
+
 /** The flows of this node that are remembered: a bounded sequence, each with a sequence number that only grows. */
 export class FlowStore {
   readonly #texts: FlowTexts
@@ -165,6 +173,8 @@ export class FlowStore {
   readonly #segments: Segment[] = []
   #next = 0
   readonly #listeners = new Set<() => void>()
+  /** Asked for what waits before flows are told. */
+  feed: FlowFeed | undefined
 
   constructor(options: FlowStoreOptions) {
     this.#texts = options.texts
@@ -193,19 +203,31 @@ export class FlowStore {
     this.#next++
   }
 
+  /** Whether somebody waits for flows. */
+  get wanted(): boolean {
+    return this.#listeners.size > 0
+  }
+
   /** Tells those who wait that flows were appended; called once a batch. */
   notify(): void {
     for (const listener of [...this.#listeners]) listener()
   }
 
+  /** Whether somebody waits for flows. */
+  get followed(): boolean {
+    return this.#listeners.size > 0
+  }
+
   /** Calls `listener` after each batch; returns how to stop that. */
   listen(listener: () => void): () => void {
     this.#listeners.add(listener)
+    this.feed?.wake()
     return () => this.#listeners.delete(listener)
   }
 
   /** What is kept and asked for, oldest first. */
   select(query: FlowQuery): FlowRecord[] {
+    this.feed?.take()
     const { matches = () => true, since = Number.NEGATIVE_INFINITY, until = Number.POSITIVE_INFINITY } = query
     const wanted = query.last === undefined || query.last === 0 ? Number.POSITIVE_INFINITY : query.last
     const found: FlowRecord[] = []
