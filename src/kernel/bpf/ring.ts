@@ -43,6 +43,12 @@ export class RingReader implements Disposable {
     return total
   }
 
+  /** Calls `ready` once when a producer wakes its readers, or at once when there are records; returns how to stop that. */
+  watch(ready: () => void): () => void {
+    const watch = native().watchStart(this.fd, ready)
+    return () => native().watchStop(watch)
+  }
+
   /** Bytes that wait in the ring, headers included. */
   available(): number {
     return native().ringAvailable(this.#ring)
