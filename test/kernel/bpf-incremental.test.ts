@@ -2,6 +2,7 @@ import fc from "fast-check"
 import { afterAll, beforeAll, expect, test } from "vitest"
 import { Compiler } from "../../src/compile/compile.ts"
 import type { Compiled } from "../../src/compile/compiled.ts"
+import { slotOf } from "../../src/compile/judge.ts"
 import { VersionedMap } from "../../src/compile/versions.ts"
 import { constants, prefixLengths } from "../../src/kernel/abi.generated.ts"
 import type { BpfMap } from "../../src/kernel/bpf/map.ts"
@@ -106,7 +107,7 @@ function answers(tables: Tables, classCount: number): Map<number, string[]> {
   return found
 }
 
-/** Classes of the slots in use, as the live side has them. */
+/** Classes of the slots in use by a state, as the live side has them. */
 function classesOf(tables: Tables, { addresses, prefixes, outsideSlot, nodeSocketSlot }: Compiled): number[][] {
   const entries = [...addresses.values(), ...prefixes.values()].map(({ slot }) => slot)
   const slots = [...entries, ...Object.values(outsideSlot), ...Object.values(nodeSocketSlot)]
@@ -135,6 +136,15 @@ function held({ plane }: TestNode, tables: Tables, compiled: Compiled): unknown 
 function stillEnforced(tables: Tables, compiled: Compiled, before: ReadonlyMap<number, string[]>): void {
   for (const [end, rows] of answers(tables, compiled.classCount)) expect(rows).toEqual(before.get(end))
   for (const [slot = 0, number] of classesOf(tables, compiled)) expect([0, compiled.classes[slot]]).toContain(number)
+}
+
+/** Who still finds the slot of an address or block that left is judged as its address is now. */
+function leftExactly(tables: Tables, before: Compiled, after: Compiled): void {
+  const taken = new Set([...after.addresses.values(), ...after.prefixes.values()].map(({ slot }) => slot))
+  for (const [address, { slot }] of before.addresses) {
+    if (after.addresses.has(address) || taken.has(slot)) continue
+    expect(tables.classes[tables.liveSide * constants.MAX_SLOTS + slot]).toBe(after.classes[slotOf(after, address)])
+  }
 }
 
 class History {
@@ -182,6 +192,7 @@ test("what is written change by change is what is written whole", async () => {
         await node.plane.apply(state, previous === undefined ? null : { previous })
         await reference.plane.apply(state, null)
         expect(held(node, tables, state.compiled)).toEqual(held(reference, referenceTables, state.compiled))
+        if (previous !== undefined) leftExactly(tables, previous.compiled, state.compiled)
         previous = state
       }
     }),
