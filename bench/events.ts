@@ -44,6 +44,7 @@ async function main(): Promise<void> {
       taken += some
       return some
     },
+    watch: (ready: () => void): (() => void) => ring.watch(ready),
   }
   const failures: unknown[] = []
   const reader = new FlowReader({

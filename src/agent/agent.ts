@@ -124,7 +124,10 @@ export class Agent {
       plane: { apply: (next, change) => this.#hooks().apply(next, change) },
       compile: (cluster) => this.#compiler.update(cluster),
       desired: () => this.#desired(),
-      onCompiled: ({ compiled }, cluster) => this.#names.expect(namesIn(cluster, compiled)),
+      onCompiled: ({ compiled }, cluster) => {
+        this.#names.expect(namesIn(cluster, compiled))
+        this.#reader?.wake()
+      },
       onEnforced: (enforced) => this.#onEnforced(enforced),
       onFailure: ({ message, attempts }) => {
         this.#names.expect(undefined)

@@ -90,6 +90,15 @@ class Ring implements EventRing {
     for (const bytes of taken) each(new DataView(bytes.buffer, bytes.byteOffset), 0, bytes.length)
     return taken.length
   }
+
+  /** What the kernel does when a quarter of the ring is full. */
+  fill = () => {}
+  watch(ready: () => void): () => void {
+    this.fill = ready
+    return () => {
+      this.fill = () => {}
+    }
+  }
 }
 
 function setup(options: { segmentSize?: number; segments?: number } = {}) {
@@ -139,16 +148,60 @@ describe("reading", () => {
     expect(looks(made)).toBeGreaterThan(240)
   })
 
-  test("and soon again after events", () => {
+  test("and soon when it fills up, and after that", () => {
     const { ring, store, reader } = setup()
     reader.start()
     vi.advanceTimersByTime(10_000)
     ring.waiting.push(encoded({}))
-    vi.advanceTimersByTime(160)
+    ring.fill()
+    expect(store.end).toBe(1)
     ring.waiting.push(encoded({}))
     vi.advanceTimersByTime(5)
-    expect(store.select({})).toHaveLength(2)
+    expect(store.end).toBe(2)
     reader.stop()
+  })
+
+  test("and soon when somebody begins to follow, or a commit gives names that events in the ring do not mean", () => {
+    const { ring, store, reader } = setup()
+    reader.start()
+    ring.waiting.push(encoded({}))
+    const stop = store.listen(() => {})
+    vi.advanceTimersByTime(5)
+    expect(store.end).toBe(1)
+    stop()
+    vi.advanceTimersByTime(10_000)
+    ring.waiting.push(encoded({}))
+    reader.wake()
+    vi.advanceTimersByTime(5)
+    expect(store.end).toBe(2)
+    reader.stop()
+  })
+
+  test("who asks gets what waits in the ring", () => {
+    const { ring, store, reader } = setup()
+    reader.start()
+    ring.waiting.push(encoded({}))
+    expect(store.select({})).toHaveLength(1)
+    reader.stop()
+    ring.waiting.push(encoded({}))
+    expect(store.select({})).toHaveLength(1)
+  })
+
+  test("nothing is planned or watched after the end, also when a reading fails", () => {
+    const failed: unknown[] = []
+    const { ring, names, store } = setup()
+    const reader = new FlowReader({ ring, names, store, clock: () => 0, onError: (error) => failed.push(error) })
+    reader.start()
+    reader.stop()
+    ring.waiting.push(encoded({}))
+    ring.fill()
+    expect([store.end, vi.getTimerCount()]).toEqual([0, 0])
+    vi.spyOn(ring, "read").mockImplementation(() => {
+      throw new Error("gone")
+    })
+    reader.start()
+    expect([failed.length, vi.getTimerCount()]).toEqual([1, 0])
+    expect(store.select({})).toEqual([])
   })
 })
 

@@ -213,11 +213,6 @@ export class FlowStore {
     for (const listener of [...this.#listeners]) listener()
   }
 
-  /** Whether somebody waits for flows. */
-  get followed(): boolean {
-    return this.#listeners.size > 0
-  }
-
   /** Calls `listener` after each batch; returns how to stop that. */
   listen(listener: () => void): () => void {
     this.#listeners.add(listener)
