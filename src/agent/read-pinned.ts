@@ -3,7 +3,7 @@ import { layout } from "../kernel/abi.generated.ts"
 import { BpfMap } from "../kernel/bpf/map.ts"
 import { pinName } from "../kernel/bpf/object.ts"
 import { readAddresses, readPrefixes } from "../plane/ebpf/addresses.ts"
-import { EndpointTables } from "../plane/ebpf/endpoints.ts"
+import { readPorts } from "../plane/ebpf/endpoints.ts"
 import { readState } from "../plane/ebpf/reading.ts"
 import { Tables } from "../plane/ebpf/tables.ts"
 import type { PlaneReading } from "../plane/plane.ts"
@@ -18,16 +18,10 @@ export function readPinned(pins: string, snapshot: Snapshot): PlaneReading {
     return found
   }
   try {
-    const endpoints = new EndpointTables({
-      endpoints: map("endpoints"),
-      byIfindex: map("endpoint_by_ifindex"),
-      nodes: map("nodes"),
-    })
-    endpoints.reload()
     const held = {
       addresses: readAddresses(map("addrs")),
       prefixes: readPrefixes(map("prefixes")),
-      ports: endpoints.ports,
+      ports: readPorts(map("endpoints")),
     }
     const owners = new Map(
       [...snapshot.cluster.endpoints].flatMap(([key, { addresses }]) => addresses.map((one) => [one, key] as const)),

@@ -17,7 +17,7 @@ import { replaceFile } from "../../src/lab/record.ts"
 import type { Address } from "../../src/net/types.ts"
 import { readAddresses } from "../../src/plane/ebpf/addresses.ts"
 import { readSweep } from "../../src/plane/ebpf/counters.ts"
-import { EndpointTables } from "../../src/plane/ebpf/endpoints.ts"
+import { readPorts } from "../../src/plane/ebpf/endpoints.ts"
 import { FlowTable } from "../../src/plane/ebpf/flows.ts"
 import { FaultyLab } from "./faulty-lab.ts"
 
@@ -187,12 +187,6 @@ function remains(): Record<string, unknown> {
   try {
     const links = netlink.links()
     const pairs = links.filter((link) => link.name.startsWith("hd")).map((link) => link.index)
-    const endpoints = new EndpointTables({
-      endpoints: of("endpoints"),
-      byIfindex: of("endpoint_by_ifindex"),
-      nodes: of("nodes"),
-    })
-    endpoints.reload()
     const now = Number(readSweep(of("sweep")).jiffies & 0xffff_ffffn)
     const indices = new Set(links.map((link) => link.index))
     const gone = (kind: number, hop: number) => kind === HopKind.local && !indices.has(hop)
@@ -206,7 +200,7 @@ function remains(): Record<string, unknown> {
       (file) => (JSON.parse(readFileSync(join(attachments, file), "utf8")) as { addresses: string[] }).addresses,
     )
     const local = [...readAddresses(of("addrs"))].filter(([, value]) => value.flags & AddressFlag.local)
-    const ports = [...endpoints.ports.values()].map((port) => port.ifindex)
+    const ports = [...readPorts(of("endpoints")).values()].map((port) => port.ifindex)
     const byIndex = [...of("endpoint_by_ifindex").keys()].map((key) => new Uint32Array(key.slice().buffer)[0])
     return {
       pairs: pairs.length,

@@ -84,11 +84,8 @@ export async function clsactPrograms(
     }
   }
   const all = [...interfaces]
-  await Promise.all(
-    Array.from({ length: Math.ceil(all.length / TOGETHER) }, (_, i) =>
-      ask(all.slice(i * TOGETHER, (i + 1) * TOGETHER)),
-    ),
-  )
+  // One row after the other, so that nobody waits long for the worker or for the event loop.
+  for (let i = 0; i < all.length; i += TOGETHER) await ask(all.slice(i, i + TOGETHER))
   return found
 }
 

@@ -3,6 +3,7 @@ import { endpoint, node as nodeStruct } from "../../kernel/abi.generated.ts"
 import type { BpfMap } from "../../kernel/bpf/map.ts"
 import { addressBytes, familyOf } from "../../net/address.ts"
 import type { NodeState } from "../plane.ts"
+import type { Turn } from "./turn.ts"
 
 export interface Port {
   readonly ifindex: number
@@ -37,8 +38,9 @@ export class EndpointTables {
   }
 
   /** Forgets what was written and looks at what is there. */
-  reload(): void {
+  async reload(turn: Turn): Promise<void> {
     this.#ports = readPorts(this.#maps.endpoints)
+    if (turn.over) await turn.end()
     this.#byIfindex = new Map()
     for (const [key, value] of this.#maps.byIfindex.entries()) this.#byIfindex.set(numberOf(key), numberOf(value))
     this.#nodes = new Map()
@@ -50,12 +52,8 @@ export class EndpointTables {
         const { address } = nodeStruct.read(view, at)
         this.#nodes.set(numberOf(keys.subarray(i * 4)), Buffer.from(address).toString("hex"))
       }
+      if (turn.over) await turn.end()
     }
-  }
-
-  /** Endpoints that have an interface now. */
-  get ports(): ReadonlyMap<number, Port> {
-    return this.#ports
   }
 
   /** What an apply of `next` has to do. `previous`: what the tables hold; undefined: that is not known, all is compared. */

@@ -212,7 +212,7 @@ export class EbpfPlane implements Plane {
     const turn = new Turn()
     if (this.#applied === undefined || change === null) {
       await this.#addresses.reload(turn)
-      this.#endpoints.reload()
+      await this.#endpoints.reload(turn)
     }
     if (previous === undefined) for (const side of this.#sides) side.distrust()
     const plan = (previous && this.#addresses.plan(next, previous)) ?? (await this.#addresses.planAll(next, turn))
@@ -226,7 +226,7 @@ export class EbpfPlane implements Plane {
     const { compiled } = next
     const ports = this.#endpoints.plan(next, previous)
     this.#applied = undefined
-    this.#sides[side].write(compiled)
+    await this.#sides[side].write(compiled, new Turn())
     this.#tables.setSlots(side, { outside: compiled.outsideSlot, node: compiled.nodeSocketSlot })
     this.#endpoints.prepare(next, ports)
     if (!this.#replaces) await this.#attach(next, previous, repair)

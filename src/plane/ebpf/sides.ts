@@ -3,6 +3,7 @@ import { changesBetween } from "../../compile/versions.ts"
 import { constants } from "../../kernel/abi.generated.ts"
 import { strideFor } from "./budget.ts"
 import type { Side, Tables } from "./tables.ts"
+import type { Turn } from "./turn.ts"
 
 const { MAX_SLOTS, MAX_CELLS, MAX_ROWS, MAX_INTERVALS, MAX_ENDPOINTS } = constants
 
@@ -31,15 +32,16 @@ export class SideShadow {
     this.#held = undefined
   }
 
-  /** Brings the side up to `compiled`. Nobody may be reading it. */
-  write(compiled: Compiled): void {
+  /** Brings the side up to `compiled`. Nobody may be reading it until that is done. */
+  async write(compiled: Compiled, turn: Turn): Promise<void> {
     const held = this.#held
     // Not known until all is done: an error in between leaves a side that is rebuilt.
     this.#held = undefined
     if (held === undefined) this.#clear()
     this.#writeClasses(compiled.classes)
+    if (turn.over) await turn.end()
     this.#writeRows(compiled.rows)
-    this.#writeSets(compiled, held)
+    await this.#writeSets(compiled, held, turn)
     this.#held = compiled
   }
 
@@ -106,7 +108,7 @@ export class SideShadow {
     for (const place of this.#sets.values()) place.base = undefined
   }
 
-  #writeSets(compiled: Compiled, held: Compiled | undefined): void {
+  async #writeSets(compiled: Compiled, held: Compiled | undefined, turn: Turn): Promise<void> {
     const touched = held && changesBetween(held.endpoints, compiled.endpoints)
     const names = touched ?? new Set([...compiled.endpoints.keys(), ...(held?.endpoints.keys() ?? [])])
     const fresh = this.#countUsers(names, compiled, held)
@@ -116,7 +118,10 @@ export class SideShadow {
     const full = (fresh.size - this.#free.length) * this.#stride + this.#nextBase > MAX_CELLS
     const moves = held === undefined || compiled.classCount > this.#stride || full
     if (moves) this.#moveSets(stride)
-    for (const [set, place] of moves ? this.#sets : fresh) place.base ??= this.#writeCells(set)
+    for (const [set, place] of moves ? this.#sets : fresh) {
+      place.base ??= this.#writeCells(set)
+      if (turn.over) await turn.end()
+    }
     // First what goes: its number may be another's already.
     for (const name of names) {
       const before = held?.endpoints.get(name)?.number
