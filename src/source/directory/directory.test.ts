@@ -323,6 +323,17 @@ describe("after a restart", () => {
     expect(await restart("another program")).toEqual([])
   })
 
+  test("a file whose object is remembered no more is read again", async () => {
+    remember()
+    place("a.yaml", policy("a"))
+    place("b.yaml", policy("b"))
+    await start()
+    await memory?.flush()
+    memory?.forget("networking.k8s.io/NetworkPolicy/shop/a")
+    expect(await restart()).toEqual(["a"])
+    expect(names()).toEqual(["a", "b"])
+  })
+
   test("files in which something is wrong are read again, and it is told again", async () => {
     remember()
     place("a.yaml", policy("a"))

@@ -504,10 +504,7 @@ export class DirectorySource {
     const state = this.#files.get(name)
     if (memory === undefined || state === undefined) return
     const { stamp, keys, incomplete } = state
-    const clean =
-      !incomplete &&
-      !this.#fileProblems.has(name) &&
-      keys.every((key) => !this.#objectProblems.has(key) && typeof this.#holders.get(key) === "string")
+    const clean = !incomplete && !this.#fileProblems.has(name) && !keys.some((key) => this.#objectProblems.has(key))
     memory.rememberFile(this.#pathOf(name), clean ? { stamp, keys } : { keys })
   }
 

@@ -111,3 +111,21 @@ test("so many notifications that some may be lost: everything is looked at", asy
   for (let i = 0; i < 1_500; i++) listeners.get(directory)?.("change", "1.yaml")
   await until(() => has("lost"))
 })
+
+test("a directory that changed untold is seen before the names are listed again; one whose changes are told is not listed", async () => {
+  await start(600, 40)
+  const scan = vi.spyOn(source, "scan")
+  const change = (told: boolean) => () => {
+    place("3.yaml", policy("3"))
+    if (told) listeners.get(directory)?.("rename", "3.yaml")
+    return scan.mock.calls.length > 0
+  }
+  await until(change(false))
+  scan.mockClear()
+  for (let i = 0; i < 50; i++) {
+    change(true)()
+    await new Promise((resolve) => setTimeout(resolve, 10))
+  }
+  // The last of those that were not told.
+  expect(scan.mock.calls.length).toBeLessThan(2)
+})

@@ -35,6 +35,8 @@ export class DirectoryWatch {
   /** Directories that could not be watched. */
   readonly #blind = new Set<string>()
   #names = new Set<string>()
+  /** Paths of what came or went and is no manifest by its name; most are drafts, and gone when they are looked at. */
+  #others = new Set<string>()
   #all = false
   #count = 0
   /** When files are to be looked at again, by `performance.now()`. */
@@ -133,7 +135,9 @@ export class DirectoryWatch {
       this.#later.delete(name)
       this.#names.add(name)
     }
-    const all = this.#all || this.#allLater <= now + 1
+    let all = this.#all || this.#allLater <= now + 1
+    for (const path of this.#others) all ||= this.#mayMeanMore(path)
+    this.#others = new Set()
     if (all) this.#allLater = Number.POSITIVE_INFINITY
     const signs = { names: this.#names, all: all || this.#count > MANY }
     this.#names = new Set()
@@ -161,16 +165,17 @@ export class DirectoryWatch {
     this.#count++
     if (name === null || name === basename(path)) this.#all = true
     else if (isManifestName(name)) this.#names.add(`${watched.prefix}${name}`)
-    else if (this.#mayMeanMore(path, name)) this.#all = true
-    else return
+    // Writing in place, or its permissions: that makes no folder and no link.
+    else if (event === "change") return
+    else this.#others.add(join(path, name))
     this.#wake(GATHER)
   }
 
-  /** Whether what happened to this name, which is no manifest's, may have changed others: a folder, or a link to one. */
-  #mayMeanMore(path: string, name: string): boolean {
-    if (this.#watched.has(join(path, name))) return true
+  /** Whether what happened to this path, which is no manifest's, may have changed others: a folder, or a link to one. */
+  #mayMeanMore(path: string): boolean {
+    if (this.#watched.has(path)) return true
     try {
-      const found = lstatSync(join(path, name), { throwIfNoEntry: false })
+      const found = lstatSync(path, { throwIfNoEntry: false })
       return found !== undefined && (found.isDirectory() || found.isSymbolicLink())
     } catch {
       return true
