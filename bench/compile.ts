@@ -212,8 +212,42 @@ function bench(size: Size, runs: number): Record<string, unknown> {
   }
 }
 
+/** One pod that lets each of many peers use a port of its own, and everybody as many others. */
+function ownPorts(count: number): Record<string, unknown> {
+  const at = (first: number): Rule["l4"] => [{ protocols: [6], ports: [{ kind: "range", first, last: first }] }]
+  const app = (value: string): Match => ({
+    kind: "labels",
+    of: "self",
+    selector: { kind: "in", key: "app", values: [value] },
+  })
+  const pod = (name: string, node: string, address: string): Endpoint => ({
+    ...{ namespace: "ns-0", name, node, addresses: [address as Address], labels: { app: name } },
+    ...{ serviceAccount: "default", namedPorts: [] },
+  })
+  const peers = Array.from({ length: count }, (_, i) => pod(`p${i}`, "there", `10.1.${i >> 8}.${i & 255}`))
+  const rules = [
+    ...peers.map(({ name }, i) => ({ peer: app(name), l4: at(20_000 + 2 * i) })),
+    ...peers.map((_, i) => ({ peer: { kind: "any" } as const, l4: at(1_000 + 2 * i) })),
+  ].map((rule, index): Rule => ({ ...rule, action: "allow", section: "ingress", index, origin }))
+  const policy: Policy = {
+    ...{ group: "networking.k8s.io", kind: "NetworkPolicy", namespace: "ns-0", name: "own-ports", tier: "default" },
+    ...{ order: 1_000, tieBreak: "", subject: app("web"), mode: "enforced", origin },
+    ingress: { isolates: true, rules },
+  }
+  const cluster: Cluster = {
+    ...emptyCluster,
+    endpoints: new Map([pod("web", "here", "10.0.0.1"), ...peers].map((one) => [`ns-0/${one.name}`, one])),
+    policies: new Map([[policyKey(policy), policy]]),
+    clusterPrefixes: [parsePrefix("10.0.0.0/8")],
+  }
+  const from = performance.now()
+  const { rows } = new Compiler("here").update(cluster)
+  const intervals = rows.reduce((sum, { starts }) => sum + starts.length, 0)
+  return { name: "own ports", rules: rules.length, intervals, wholeMs: performance.now() - from }
+}
+
 const quick = process.argv.includes("--quick")
-const results = sizes.map((size) => bench(size, quick ? 50 : 300))
+const results = [...sizes.map((size) => bench(size, quick ? 50 : 300)), ownPorts(1_000)]
 if (process.argv.includes("--json")) {
   const machine = { cpu: cpus()[0]?.model, cpus: cpus().length, node: process.version, platform: process.platform }
   console.log(JSON.stringify({ machine, results }, null, 2))
