@@ -58,6 +58,7 @@ function transportOf(socket: string): Transport {
   return createConnectTransport({
     baseUrl: "http://agent",
     httpVersion: "1.1",
+    acceptCompression: [],
     nodeOptions: { socketPath: socket, agent: new HttpAgent({ keepAlive: false }) },
   })
 }

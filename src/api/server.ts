@@ -39,6 +39,8 @@ export async function serve(socket: string, service: AgentService): Promise<ApiS
     connectNodeAdapter({
       routes: (router: ConnectRouter) => router.service(Agent, service),
       interceptors: [errors],
+      // Both ends are on this machine.
+      acceptCompression: [],
       // The reader of a stream decides how long it lasts.
       maxTimeoutMs: 24 * 3_600_000,
     }),
