@@ -45,8 +45,8 @@ const paths = new Map<number, HeddlePath>()
 class Caller {
   readonly object: LoadedObject
 
-  /** `shardBits`: in how many tables the yardstick's flows lie; all hold 131,072 together. */
-  constructor(flows: number, eachNew: boolean, peer: number, shardBits = 6) {
+  /** `shardBits`: in how many tables the yardstick's flows lie; all hold 131,072 together. `back`: it varies answers. */
+  constructor(flows: number, eachNew: boolean, peer: number, { shardBits = 6, back = false } = {}) {
     this.object = loadObject({
       file: yardstick,
       layout: "bench",
@@ -56,6 +56,7 @@ class Caller {
         each_new: word(eachNew ? 1 : 0),
         peer_ifindex: word(peer),
         shard_bits: word(shardBits),
+        back: word(back ? 1 : 0),
       },
     })
   }
@@ -65,12 +66,18 @@ class Caller {
   }
 
   /** ns a run. Throws when the program did not send the packet on. */
-  run(program: Program, path: HeddlePath, packet: Uint8Array, times: number, expect = REDIRECT): number {
+  run(
+    program: Program,
+    path: HeddlePath,
+    packet: Uint8Array,
+    times: number,
+    { expect = REDIRECT, from = "client" as "client" | "server" } = {},
+  ): number {
     wanted(this.object.maps.get("target"), "the map target").update(word(0), word(program.fd))
-    const { client } = path.ifindex
+    const ifindex = path.ifindex[from]
     const node = ground.namespace(`${path.name}-a`)
     const ran = inNamespace(node, () =>
-      this.own("spread").testRun({ packet, repeat: times, context: { ifindex: client, ingressIfindex: client } }),
+      this.own("spread").testRun({ packet, repeat: times, context: { ifindex, ingressIfindex: ifindex } }),
     )
     if (expect >= 0 && ran.result !== expect)
       throw new Error(`${program.name} returned ${ran.result} instead of ${expect}: the packet did not pass`)
@@ -92,7 +99,7 @@ function ageing(path: HeddlePath, name: "forget" | "tick"): Program {
 function ticksOfAgeing(caller: Caller, path: HeddlePath): number[] {
   emptyTable(path)
   const program = wanted(path.planes[0], "the plane").program("from_pod")
-  for (const family of [4, 6] as const) caller.run(program, path, segment(family, TcpFlag.ack), FLOWS, -1)
+  for (const family of [4, 6] as const) caller.run(program, path, segment(family, TcpFlag.ack), FLOWS, { expect: -1 })
   const tick = ageing(path, "tick")
   return Array.from({ length: 64 }, () => tick.testRun({ packet: new Uint8Array(64) }).nanoseconds)
 }
@@ -123,6 +130,10 @@ async function main(): Promise<Record<string, unknown>> {
   }
   const some = wanted(paths.get(100), "the path with 100 rules")
   const ack = { 4: segment(4, TcpFlag.ack), 6: segment(6, TcpFlag.ack) }
+  const answer = {
+    4: segment(4, TcpFlag.syn | TcpFlag.ack, true),
+    6: segment(6, TcpFlag.syn | TcpFlag.ack, true),
+  }
   const syn = { 4: segment(4, TcpFlag.syn), 6: segment(6, TcpFlag.syn) }
   const callers = {
     hot: new Caller(1, false, some.ifindex.server),
@@ -135,9 +146,16 @@ async function main(): Promise<Record<string, unknown>> {
   const steps: Step[] = []
   for (const temperature of ["hot", "cold"] as const) {
     const caller = callers[temperature]
-    // The first time through makes the records.
-    const step = (name: string, program: Program, packet: Uint8Array, path = some): void => {
-      caller.run(program, path, packet, temperature === "hot" ? 2 : FLOWS, -1)
+    const answering = new Caller(temperature === "hot" ? 1 : FLOWS, false, some.ifindex.server, { back: true })
+    // The first time through makes the records; with an answer and a packet more they are established.
+    const step = (name: string, program: Program, family: 4 | 6, path = some): void => {
+      const packet = ack[family]
+      const times = temperature === "hot" ? 1 : FLOWS
+      caller.run(program, path, packet, times, { expect: -1 })
+      if (path.planes.some((plane) => plane.program("from_pod") === program)) {
+        answering.run(program, path, answer[family], times, { expect: -1, from: "server" })
+        caller.run(program, path, packet, times)
+      }
       steps.push({
         name: `${temperature} ${name}`,
         base: temperature,
@@ -149,20 +167,20 @@ async function main(): Promise<Record<string, unknown>> {
       base: temperature,
       run: () => caller.run(caller.own("nothing"), some, ack[4], repeat),
     })
-    step("yardstick", caller.own("established"), ack[4])
-    step("yardstick-wide", caller.own("established_wide"), ack[4])
-    step("yardstick-shards", caller.own("established_shards"), ack[4])
+    step("yardstick", caller.own("established"), 4)
+    step("yardstick-wide", caller.own("established_wide"), 4)
+    step("yardstick-shards", caller.own("established_shards"), 4)
     for (const bits of temperature === "cold" ? [0, 2, 4] : []) {
-      const other = new Caller(FLOWS, false, some.ifindex.server, bits)
+      const other = new Caller(FLOWS, false, some.ifindex.server, { shardBits: bits })
       const program = other.own("established_shards")
-      other.run(program, some, ack[4], FLOWS, -1)
+      other.run(program, some, ack[4], FLOWS, { expect: -1 })
       const name = `cold yardstick-shards, ${1 << bits} tables`
       steps.push({ name, base: "cold", run: () => other.run(program, some, ack[4], repeat) })
     }
-    step("established IPv4", ours(some), ack[4])
+    step("established IPv4", ours(some), 4)
     if (temperature === "hot") {
-      step("established IPv6", ours(some), ack[6])
-      for (const [rules, path] of paths) step(`established IPv4, ${rules} rules`, ours(path), ack[4], path)
+      step("established IPv6", ours(some), 6)
+      for (const [rules, path] of paths) step(`established IPv4, ${rules} rules`, ours(path), 4, path)
     }
   }
   const fresh = callers.fresh

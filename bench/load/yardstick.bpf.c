@@ -22,6 +22,8 @@ const volatile __u32 peer_ifindex;
 const volatile __u32 flow_count = 1;
 /* Nonzero: every run has the next source port and address, never one twice. */
 const volatile __u32 each_new;
+/* Nonzero: what varies is the destination port, as in answers. */
+const volatile __u32 back;
 /* Bits of the number of tables in `shards`. */
 const volatile __u32 shard_bits = 6;
 
@@ -216,7 +218,7 @@ int first(struct __sk_buff *skb)
 	return bpf_redirect_peer(peer_ifindex, 0);
 }
 
-/* Writes the next source port (offset of both families) and goes on to the program under test. */
+/* Writes the next source port, or that of the answer, (offset of both families) and goes on to the program under test. */
 SEC("tc")
 int spread(struct __sk_buff *skb)
 {
@@ -232,7 +234,7 @@ int spread(struct __sk_buff *skb)
 		/* An odd factor goes through all of them, and jumps. */
 		if (!each_new)
 			number = (number * 40503u) & (flow_count - 1);
-		port = data + ETH_HLEN + (skb->protocol == bpf_htons(ETH_P_IP) ? 20 : 40);
+		port = data + ETH_HLEN + (skb->protocol == bpf_htons(ETH_P_IP) ? 20 : 40) + (back ? 2 : 0);
 		if ((void *)(port + 1) > end)
 			return TC_ACT_SHOT;
 		*port = bpf_htons(number);

@@ -225,15 +225,25 @@ static __always_inline __u32 advance(struct flow *flow, const struct packet *p, 
 	return next;
 }
 
-/* Counts a packet of a record and keeps the record alive. */
-static __always_inline void touch(struct __sk_buff *skb, struct context *c, struct flow *flow, bool forward)
+/* Counts a packet of a record and keeps the record alive until `expires`. */
+static __always_inline void count_packet(struct __sk_buff *skb, struct flow *flow, bool forward, __u32 expires)
 {
-	__u32 flags = advance(flow, &c->packet, forward);
 	__u32 segments = skb->gso_segs;
 
-	flow->expires = c->now + lifetime(c->word, c->packet.protocol, flags);
+	flow->expires = expires;
 	__sync_fetch_and_add(&flow->packets[forward ? 0 : 1], segments ? segments : 1);
 	__sync_fetch_and_add(&flow->bytes[forward ? 0 : 1], skb->len - ETH_HLEN);
+}
+
+/* Hands a packet of a record to where the record says. `flags`: the record's. Returns what the program returns, or a negative reason. */
+static __always_inline int send_on(struct __sk_buff *skb, __u32 hook, const struct flow *flow, __u32 flags, bool forward)
+{
+	if (forward)
+		return deliver(skb, hook, flow->destination_hop_kind, flow->destination_hop, flow->destination_endpoint);
+	/* An answer to outside: conntrack knows nothing of the question and would take it for a new flow to masquerade. */
+	if (hook == HOOK_POD && flow->source_hop_kind == HOP_KIND_STACK && !(flags & FLOW_FLAG_BY_STACK))
+		skb->mark = ANSWER_MARK;
+	return deliver(skb, hook, flow->source_hop_kind, flow->source_hop, flow->source_endpoint);
 }
 
 /* Puts the key of a new record where the ageing timer comes by; false: there is no room, which a whole table cannot lack. */

@@ -7,11 +7,14 @@
  * Reads the quoted packet's tuple into `quoted`. Copies from behind the eight bytes of the ICMP header, so every byte is
  * bounded by the helper. IPv6 extension headers in the quotation are not walked: such an error is judged as given.
  */
-static __noinline int parse_quotation(struct __sk_buff *skb, const struct packet *p, struct packet *quoted)
+__noinline int parse_quotation(struct __sk_buff *skb, const struct packet *p, struct packet *quoted)
 {
-	__u32 at = p->transport + 8;
 	__u8 head[8];
+	__u32 at;
 
+	if (!p || !quoted)
+		return REASON_INTERNAL;
+	at = p->transport + 8;
 	__builtin_memset(quoted, 0, sizeof(*quoted));
 	quoted->family = p->family;
 	if (p->family == 4) {

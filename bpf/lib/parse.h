@@ -213,10 +213,12 @@ static __always_inline int parse4(struct __sk_buff *skb, void *data, void *end, 
  * Walks the extension headers of IPv6 from `offset` by copying two to eight bytes of each, not beyond `limit`, where the
  * packet ends. Leaves the transport protocol in p->protocol and returns its offset, or a negative reason.
  */
-static __noinline int walk_extensions(struct __sk_buff *skb, struct packet *p, __u32 offset, __u32 limit)
+__noinline int walk_extensions(struct __sk_buff *skb, struct packet *p, __u32 offset, __u32 limit)
 {
 	__u8 head[8];
 
+	if (!p)
+		return -REASON_INTERNAL;
 	for (int i = 0; i < MAX_EXTENSIONS; i++) {
 		switch (p->protocol) {
 		case IPPROTO_HOPOPTS:
@@ -319,11 +321,13 @@ static __always_inline int parse_headers(struct __sk_buff *skb, struct packet *p
 	return REASON_ETHERTYPE;
 }
 
-/* The same after pulling the headers into the linear part of the packet. */
-static __noinline int parse_pulled(struct __sk_buff *skb, struct packet *p)
+/* The same after pulling the headers into the linear part of the packet. Global, as those in policy.h: verified once. */
+__noinline int parse_pulled(struct __sk_buff *skb, struct packet *p)
 {
 	__u32 length = skb->len;
 
+	if (!p)
+		return REASON_INTERNAL;
 	if (bpf_skb_pull_data(skb, length < HEADERS_ROOM ? length : HEADERS_ROOM))
 		return REASON_MALFORMED;
 	return parse_headers(skb, p);

@@ -48,9 +48,14 @@ __noinline __u32 sending_node(struct __sk_buff *skb)
 	return value->node;
 }
 
-/* Quick form for a packet of a record: whether the sending end, as the record has it, may arrive here. */
-static __always_inline bool arrives_right(struct __sk_buff *skb, __u32 hook, __u32 kind, __u32 hop, bool node_source, bool node_socket)
+/* Quick form for a packet of a record: whether the sending end, as the record has it, may arrive here. `flags`: the record's. */
+static __always_inline bool arrives_right(struct __sk_buff *skb, __u32 hook, bool node_socket, const struct flow *flow, __u32 flags,
+					  bool forward)
 {
+	__u32 kind = forward ? flow->source_hop_kind : flow->destination_hop_kind;
+	__u32 hop = forward ? flow->source_hop : flow->destination_hop;
+	bool node_source = forward && flags & FLOW_FLAG_NODE_SOURCE;
+
 	switch (hook) {
 	case HOOK_POD:
 		return kind == HOP_KIND_LOCAL && hop == skb->ifindex;

@@ -6,17 +6,18 @@
 #include "age.h"
 #include "icmp.h"
 #include "neighbour.h"
+#include "settled.h"
 
 char gpl[] SEC("license") = "GPL";
 
 /* Begins a packet's way: reads the word that a commit flips, once, and the time. */
-static __always_inline bool begin(struct context *c, __u32 hook)
+static __always_inline bool begin(struct context *c, __u32 hook, bool node_socket)
 {
 	__u32 zero = 0;
 
 	__builtin_memset(&c->verdict, 0, sizeof(c->verdict));
 	c->verdict.direction = DIRECTION_NONE;
-	c->node_socket = false;
+	c->node_socket = node_socket;
 	c->hook = hook;
 	c->now = bpf_jiffies64();
 	c->word = bpf_map_lookup_elem(&live, &zero);
@@ -127,7 +128,7 @@ static __always_inline bool begins_anew(const struct packet *p, const struct flo
 	return !forward || flow->flags & closing;
 }
 
-/* The way of every IP packet that has been parsed. Returns what the program returns, or a negative reason. */
+/* The long way of an IP packet that has been parsed. Returns what the program returns, or a negative reason. */
 static __always_inline int forward_packet(struct __sk_buff *skb, struct context *c, __u32 hook)
 {
 	struct flow *flow;
@@ -160,12 +161,7 @@ static __always_inline int forward_packet(struct __sk_buff *skb, struct context 
 		reason = judge_again(skb, c, flow);
 	else if (flags & FLOW_FLAG_DENIED)
 		reason = REASON_POLICY;
-
-	__u32 from_kind = forward ? flow->source_hop_kind : flow->destination_hop_kind;
-	__u32 from_hop = forward ? flow->source_hop : flow->destination_hop;
-	bool node_source = forward && flags & FLOW_FLAG_NODE_SOURCE;
-
-	if (!arrives_right(skb, hook, from_kind, from_hop, node_source, c->node_socket))
+	if (!arrives_right(skb, hook, c->node_socket, flow, flags, forward))
 		return judge_packet(skb, c);
 	if (reason) {
 		c->verdict.source_outcome = flow->source_outcome;
@@ -175,13 +171,9 @@ static __always_inline int forward_packet(struct __sk_buff *skb, struct context 
 		c->verdict.direction = flow->source_outcome >> OUTCOME_ACTION_SHIFT == ACTION_ALLOW ? DIRECTION_INGRESS : DIRECTION_EGRESS;
 		return -reason;
 	}
-	touch(skb, c, flow, forward);
-	if (forward)
-		return deliver(skb, hook, flow->destination_hop_kind, flow->destination_hop, flow->destination_endpoint);
-	/* An answer to outside: conntrack knows nothing of the question and would take it for a new flow to masquerade. */
-	if (hook == HOOK_POD && flow->source_hop_kind == HOP_KIND_STACK && !(flags & FLOW_FLAG_BY_STACK))
-		skb->mark = ANSWER_MARK;
-	return deliver(skb, hook, flow->source_hop_kind, flow->source_hop, flow->source_endpoint);
+	flags = advance(flow, &c->packet, forward);
+	count_packet(skb, flow, forward, c->now + lifetime(c->word, c->packet.protocol, flags));
+	return send_on(skb, hook, flow, flags, forward);
 }
 
 /* Drops where `action` is a reason; remembers the ports of a first fragment that goes on. */
@@ -202,44 +194,60 @@ static __always_inline __u32 endpoint_at(struct __sk_buff *skb)
 	return number ? *number : 0;
 }
 
-/* Ingress of the host side of a pod's interface: all that a pod sends. */
-SEC("tc")
-int from_pod(struct __sk_buff *skb)
+static __always_inline bool is_discovery(const struct packet *p)
+{
+	return p->protocol == IPPROTO_ICMPV6 && p->icmp_type >= ICMP6_ROUTER_SOLICIT && p->icmp_type <= ICMP6_REDIRECT_MESSAGE &&
+	       p->fragment != FRAGMENT_LATER;
+}
+
+/* What a pod says to its own link: ARP and neighbour discovery. */
+static __always_inline int answer_pod(struct __sk_buff *skb, struct context *c)
+{
+	__u32 number = endpoint_at(skb);
+
+	c->verdict.source_endpoint = number;
+	if (!number)
+		return -REASON_NOT_READY;
+	return skb->protocol == bpf_htons(ETH_P_ARP) ? answer_arp(skb, number, &c->packet) : answer_neighbour(skb, number, &c->packet);
+}
+
+/* The long way of every packet. Returns what the program returns. */
+static __always_inline int long_way(struct __sk_buff *skb, __u32 hook, bool node_socket)
 {
 	struct context c;
-	bool ready = begin(&c, HOOK_POD);
+	bool ready = begin(&c, hook, node_socket);
 	int action = -parse(skb, &c.packet);
 
 	if (!ready)
 		action = -REASON_INTERNAL;
-	else if (skb->vlan_present)
+	else if (hook == HOOK_POD && skb->vlan_present)
 		action = -REASON_ETHERTYPE;
-	else if (skb->protocol == bpf_htons(ETH_P_ARP)) {
-		c.verdict.source_endpoint = endpoint_at(skb);
-		action = c.verdict.source_endpoint ? answer_arp(skb, c.verdict.source_endpoint, &c.packet) : -REASON_NOT_READY;
-	} else if (action == 0 && c.packet.protocol == IPPROTO_ICMPV6 && c.packet.icmp_type >= ICMP6_ROUTER_SOLICIT &&
-		   c.packet.icmp_type <= ICMP6_REDIRECT_MESSAGE && c.packet.fragment != FRAGMENT_LATER) {
-		c.verdict.source_endpoint = endpoint_at(skb);
-		action = c.verdict.source_endpoint ? answer_neighbour(skb, c.verdict.source_endpoint, &c.packet) : -REASON_NOT_READY;
-	} else if (action == 0) {
-		action = forward_packet(skb, &c, HOOK_POD);
-	}
+	else if (hook == HOOK_POD && (skb->protocol == bpf_htons(ETH_P_ARP) || (action == 0 && is_discovery(&c.packet))))
+		action = answer_pod(skb, &c);
+	else if (action == 0)
+		action = forward_packet(skb, &c, hook);
+	/* Nothing leaves by heddle0 itself. */
+	if (hook == HOOK_HOST && action == TC_ACT_OK)
+		action = -REASON_NO_ROUTE;
 	return finish(skb, &c, action);
+}
+
+/* Ingress of the host side of a pod's interface: all that a pod sends. */
+SEC("tc")
+int from_pod(struct __sk_buff *skb)
+{
+	int action = skb->vlan_present ? LONG_WAY : pass_settled(skb, HOOK_POD, false);
+
+	return action == LONG_WAY ? long_way(skb, HOOK_POD, false) : action;
 }
 
 /* Ingress of the tunnel device: what other nodes and their pods send. */
 SEC("tc")
 int from_overlay(struct __sk_buff *skb)
 {
-	struct context c;
-	bool ready = begin(&c, HOOK_OVERLAY);
-	int action = -parse(skb, &c.packet);
+	int action = pass_settled(skb, HOOK_OVERLAY, false);
 
-	if (!ready)
-		action = -REASON_INTERNAL;
-	else if (action == 0)
-		action = forward_packet(skb, &c, HOOK_OVERLAY);
-	return finish(skb, &c, action);
+	return action == LONG_WAY ? long_way(skb, HOOK_OVERLAY, false) : action;
 }
 
 /* Whether an IP packet on the wire goes to one of this node's pods. Reads the fixed header only, bounded. */
@@ -269,17 +277,9 @@ static __always_inline bool is_for_pod(struct __sk_buff *skb)
 SEC("tc")
 int from_uplink(struct __sk_buff *skb)
 {
-	struct context c;
-	int action;
+	int action = is_for_pod(skb) ? pass_settled(skb, HOOK_UPLINK, false) : TC_ACT_OK;
 
-	if (!is_for_pod(skb))
-		return TC_ACT_OK;
-	action = begin(&c, HOOK_UPLINK) ? 0 : -REASON_INTERNAL;
-	if (action == 0)
-		action = -parse(skb, &c.packet);
-	if (action == 0)
-		action = forward_packet(skb, &c, HOOK_UPLINK);
-	return finish(skb, &c, action);
+	return action == LONG_WAY ? long_way(skb, HOOK_UPLINK, false) : action;
 }
 
 /* Whether a socket of this node sent the packet: what is forwarded has lost its sender's. */
@@ -291,22 +291,14 @@ static __always_inline bool has_socket(struct __sk_buff *skb)
 	return socket && (socket->family == 2 || socket->family == 10 || socket->family == 17);
 }
 
-/* Egress of heddle0: what the node's sockets and its stack send to pods. Nothing leaves by heddle0 itself. */
+/* Egress of heddle0: what the node's sockets and its stack send to pods. */
 SEC("tc")
 int to_pods(struct __sk_buff *skb)
 {
-	struct context c;
-	bool ready = begin(&c, HOOK_HOST);
-	int action = -parse(skb, &c.packet);
+	bool node_socket = has_socket(skb);
+	int action = pass_settled(skb, HOOK_HOST, node_socket);
 
-	c.node_socket = has_socket(skb);
-	if (!ready)
-		action = -REASON_INTERNAL;
-	else if (action == 0)
-		action = forward_packet(skb, &c, HOOK_HOST);
-	if (action == TC_ACT_OK)
-		action = -REASON_NO_ROUTE;
-	return finish(skb, &c, action);
+	return action == LONG_WAY ? long_way(skb, HOOK_HOST, node_socket) : action;
 }
 
 /* Ingress of heddle1, the far end of heddle0: whatever arrives was handed over by no program. */
@@ -315,7 +307,7 @@ int drop_all(struct __sk_buff *skb)
 {
 	struct context c;
 
-	begin(&c, HOOK_HOST);
+	begin(&c, HOOK_HOST, false);
 	parse(skb, &c.packet);
 	return drop(skb, &c.packet, &c.verdict, HOOK_HOST, REASON_NO_ROUTE);
 }
