@@ -40,6 +40,7 @@ struct answer {
 /* The kernel never sends a larger datagram of a dump (net/netlink/af_netlink.c, netlink_recvmsg). */
 #define DATAGRAM_BYTES (32 * 1024)
 #define NAMESPACE "/proc/thread-self/ns/net"
+#define SETTINGS "/proc/sys/net"
 
 struct batch {
 	napi_async_work work;
@@ -50,6 +51,11 @@ struct batch {
 	bool full;
 	/* Namespace that the thread is in, and a socket of it; -1: the one it came from, and none. */
 	int inside, socket;
+	/*
+	 * That namespace's SETTINGS; -1: not open. The kernel finds a namespace's among those of all, one after the other
+	 * (fs/proc/proc_sysctl.c, proc_sys_compare): among a thousand pods that is the dear part of a setting.
+	 */
+	int folder;
 };
 
 static void note(struct batch *batch, uint32_t step, int error, size_t length)
@@ -78,12 +84,20 @@ static void leave_socket(struct batch *batch)
 	batch->socket = -1;
 }
 
+static void leave_folder(struct batch *batch)
+{
+	if (batch->folder >= 0)
+		close(batch->folder);
+	batch->folder = -1;
+}
+
 /* Returns 0 or an errno. */
 static int enter(struct batch *batch, int namespace)
 {
 	if (batch->inside == namespace)
 		return 0;
 	leave_socket(batch);
+	leave_folder(batch);
 	if (setns(namespace, CLONE_NEWNET) < 0)
 		return errno;
 	batch->inside = namespace;
@@ -146,26 +160,33 @@ static bool ask(struct batch *batch, uint32_t step, const struct record *record,
 }
 
 /* Sets the file unless it holds the value. One that is not there (a kernel without IPv6) is left out. Returns 0 or an errno. */
-static int set(const char *path, const char *value)
+static int set(struct batch *batch, const char *path, const char *value)
 {
 	const size_t wanted = strlen(value);
 	char found[64];
+	bool read_only = false;
 	int error = 0;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (batch->folder < 0)
+		batch->folder = open(SETTINGS, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (batch->folder < 0)
+		return errno;
+	int fd = openat(batch->folder, path, O_RDWR | O_CLOEXEC);
+	/* What need not be changed may be read-only, as in a container. */
+	if (fd < 0 && (errno == EROFS || errno == EACCES)) {
+		fd = openat(batch->folder, path, O_RDONLY | O_CLOEXEC);
+		read_only = true;
+	}
 	if (fd < 0)
 		return errno == ENOENT ? 0 : errno;
 	ssize_t length = read(fd, found, sizeof(found));
 	if (length < 0)
 		error = errno;
-	close(fd);
 	while (length > 0 && (found[length - 1] == '\n' || found[length - 1] == ' '))
 		length--;
-	if (error || ((size_t)length == wanted && !memcmp(found, value, wanted)))
-		return error;
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return errno;
-	if (write(fd, value, wanted) < 0)
+	const bool same = (size_t)length == wanted && !memcmp(found, value, wanted);
+	if (!error && !same && read_only)
+		error = EROFS;
+	else if (!error && !same && pwrite(fd, value, wanted, 0) < 0)
 		error = errno;
 	close(fd);
 	return error;
@@ -176,9 +197,9 @@ static bool take(struct batch *batch, uint32_t step, const struct record *record
 	int error = enter(batch, record->namespace);
 	if (!error && record->kind == NETLINK)
 		return ask(batch, step, record, bytes);
-	/* Path and value, each with the zero byte that ends it. */
+	/* Path under SETTINGS and value, each with the zero byte that ends it. */
 	if (!error)
-		error = set((const char *)bytes, (const char *)bytes + strlen((const char *)bytes) + 1);
+		error = set(batch, (const char *)bytes, (const char *)bytes + strlen((const char *)bytes) + 1);
 	if (error)
 		note(batch, step, error, 0);
 	return !error;
@@ -207,6 +228,7 @@ static void perform(napi_env env, void *data)
 		at += sizeof(record) + PADDED(record.length);
 	}
 	leave_socket(batch);
+	leave_folder(batch);
 	/* A worker that stayed in a pod's namespace would do the next job there. */
 	if (batch->inside >= 0 && setns(home, CLONE_NEWNET) < 0)
 		abort();
@@ -254,7 +276,7 @@ static napi_value take_steps(napi_env env, napi_callback_info info)
 	}
 	memcpy(batch->records, records, length);
 	batch->length = length;
-	batch->inside = batch->socket = -1;
+	batch->inside = batch->socket = batch->folder = -1;
 	napi_create_reference(env, args.at[1], 1, &batch->done);
 	napi_create_async_work(env, NULL, make_text(env, "heddle:steps"), perform, tell, batch, &batch->work);
 	napi_queue_async_work(env, batch->work);

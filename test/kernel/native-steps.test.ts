@@ -82,6 +82,13 @@ describe("steps on a worker", () => {
     expect(inNamespace(b, () => getSysctl("net.ipv4.conf.w0.forwarding"))).toBe("1")
   })
 
+  test("set each namespace's own settings, however often a row goes from one to another", async () => {
+    const name = "net.ipv4.conf.lo.rp_filter"
+    const set = (namespace: NamespaceHandle, value: number) => ({ namespace, settings: { [name]: value } })
+    await steps.take([set(a, 1), set(b, 2), set(a, 0), set(b, 2)])
+    expect([a, b].map((namespace) => inNamespace(namespace, () => getSysctl(name)))).toEqual(["0", "2"])
+  })
+
   test("end with the first that fails, with the kernel's words; nothing after it is done", async () => {
     const error = await failure(
       steps.take([
@@ -93,6 +100,9 @@ describe("steps on a worker", () => {
     expect(links(a)).not.toContain("v1")
     const bad = failure(steps.take([{ namespace: a, settings: { "net.ipv4.conf.lo.rp_filter": "x" } }]))
     expect((await bad).message).toContain("Cannot set net.ipv4.conf.lo.rp_filter to x")
+    const unnamed = steps.take([{ namespace: a, settings: { "kernel.hostname": "x" } }])
+    await expect(unnamed).rejects.toThrow("Cannot use the sysctl kernel.hostname")
+    await steps.take([{ namespace: a, requests: [find("lo")] }])
     const closed = { fd: 9_999, path: "/nowhere", close: () => undefined }
     expect(await failure(steps.take([{ namespace: closed, requests: [list] }]))).toMatchObject({ code: "EBADF" })
   })

@@ -1,3 +1,4 @@
+import { relative } from "node:path"
 import type { KernelError } from "../error.ts"
 import type { NamespaceHandle } from "../namespace.ts"
 import { native } from "../native.ts"
@@ -29,6 +30,7 @@ const AT_ONCE = 16
 
 interface Waiting {
   readonly steps: readonly Step[]
+  readonly records: readonly Uint8Array[]
   readonly resolve: (answers: readonly Message[][]) => void
   readonly reject: (error: unknown) => void
 }
@@ -48,7 +50,9 @@ export class KernelSteps {
    */
   take(steps: readonly Step[]): Promise<readonly Message[][]> {
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ steps, resolve, reject })
+      // Here, so that what cannot be encoded is the failure of who asked, and of nobody else.
+      const records = [record(Kind.script), ...steps.flatMap(encodeStep)]
+      this.#waiting.push({ steps, records, resolve, reject })
       if (!this.#busy) this.#next()
     })
   }
@@ -57,14 +61,14 @@ export class KernelSteps {
     const batch = this.#waiting.splice(0, AT_ONCE)
     this.#busy = batch.length > 0
     if (!this.#busy) return
-    const records = batch.flatMap(({ steps }) => [record(Kind.script), ...steps.flatMap(encodeStep)])
+    const all = batch.flatMap(({ records }) => records)
     const told = (error: KernelError | null, answers: Uint8Array): void => {
       this.#next()
       if (error !== null) for (const { reject } of batch) reject(error)
       else distribute(batch, answers)
     }
     try {
-      native().takeSteps(concat(...records), told)
+      native().takeSteps(concat(...all), told)
     } catch (error) {
       this.#next()
       for (const { reject } of batch) reject(error)
@@ -77,7 +81,7 @@ function encodeStep(step: Step): Uint8Array[] {
   const { fd } = step.namespace
   if ("settings" in step)
     return Object.entries(step.settings).map(([name, value]) => {
-      const bytes = new TextEncoder().encode(`${sysctlPath(name)}\0${value}\0`)
+      const bytes = new TextEncoder().encode(`${relative("/proc/sys/net", sysctlPath(name))}\0${value}\0`)
       return record(Kind.setting, { fd, bytes })
     })
   const messages = step.requests.map(({ type, flags = 0, payload }, sequence) => {
