@@ -5,7 +5,7 @@ import type { ManifestObject } from "../model/manifest.ts"
 import type { Holder } from "../source/directory/directory.ts"
 import { keepOrigins } from "../source/kept-origins.ts"
 import { identify, type ObjectRef, objectKey, refText } from "../source/objects.ts"
-import { readManifests } from "../source/yaml.ts"
+import { type Manifests, readManifests } from "../source/yaml.ts"
 
 /** Age given to files that are moved into place whole, so that the source need not wait for them to rest. */
 const RESTED_S = 2
@@ -50,29 +50,28 @@ export class ObjectFiles {
   #nameOf(ref: ObjectRef): string {
     const key = objectKey(ref)
     const holder = this.#holder(key)
-    if (holder?.objects === 1 && holder.unchanged) return holder.name
+    if (holder?.alone === true) return holder.name
     const name = holder?.name ?? fileName(ref)
     const path = join(this.#directory, name)
     // What the source has not read yet, the text tells.
-    const objects = readObjects(path)
+    const { objects, problems } = read(path)
     const own = objects.find((object) => keyOf(object) === key)
-    const others = objects.length > (own === undefined ? 0 : 1)
-    if (!others && (own !== undefined || (holder?.objects ?? 0) <= 1)) return name
-    const line = own?.origin.line ?? 1
-    throw new Failure(
-      "failed",
-      `Cannot change ${refText(ref)}`,
-      `it stands with others in ${path}:${line}`,
-      "edit that file; the agent follows it",
-    )
+    if (objects.length > (own === undefined ? 0 : 1) || (holder?.objects ?? 0) > 1) {
+      const why = `it stands with others in ${path}:${own?.origin.line ?? 1}`
+      throw new Failure("failed", `Cannot change ${refText(ref)}`, why, "edit that file; the agent follows it")
+    }
+    // A file of our own that is broken is made whole again; one that a person wrote is not thrown away.
+    if (name === fileName(ref) || (own !== undefined && problems.length === 0)) return name
+    const why = `it stood in ${path}, which cannot be told whole`
+    throw new Failure("failed", `Cannot change ${refText(ref)}`, why, "correct that file; the agent follows it")
   }
 }
 
-function readObjects(path: string): readonly ManifestObject[] {
+function read(path: string): Manifests {
   try {
-    return readManifests(readFileSync(path, "utf8"), path).objects
+    return readManifests(readFileSync(path, "utf8"), path)
   } catch {
-    return []
+    return { objects: [], problems: [] }
   }
 }
 

@@ -127,6 +127,23 @@ describe("objects as files", () => {
     expect(() => files.remove(ref("added"))).toThrow("Cannot change NetworkPolicy shop/added")
     await source.close()
   })
+
+  test("what else stands in a file is not thrown away: kinds that nobody knows, texts that cannot be read", async () => {
+    const directory = join(root, "else")
+    const { files, source } = await followed(directory)
+    const event = "apiVersion: v1\nkind: Event\nmetadata: {name: e}\n"
+    writeFileSync(join(directory, "event.yaml"), `${policy("shop", "a")}---\n${event}`)
+    writeFileSync(join(directory, "broken.yaml"), policy("shop", "b"))
+    const held = (name: string) => source.holder(`networking.k8s.io/NetworkPolicy/shop/${name}`)
+    await expect.poll(() => [held("a")?.alone, held("b")?.alone]).toEqual([false, true])
+    writeFileSync(join(directory, "broken.yaml"), `${policy("shop", "b")}---\nkind: [`)
+    expect(() => files.write(objectOf(policy("shop", "b")), ref("b"))).toThrow("Cannot change NetworkPolicy shop/b")
+    await expect.poll(() => source.problems().length).toBe(2)
+    expect(() => files.write(objectOf(policy("shop", "b")), ref("b"))).toThrow("Cannot change NetworkPolicy shop/b")
+    expect(() => files.write(objectOf(policy("shop", "a")), ref("a"))).toThrow("Cannot change NetworkPolicy shop/a")
+    expect(readdirSync(directory).sort()).toEqual(["broken.yaml", "event.yaml"])
+    await source.close()
+  })
 })
 
 test.each([

@@ -269,11 +269,19 @@ export class ObjectStore {
     }
     entry.refusal = refusal
     this.#refused.add(key)
-    const remembered = this.#memory.recall(key)
-    if (remembered !== undefined) this.#memory.remember({ ...remembered, refusal })
+    this.#rememberRefusal(key, refusal)
     const kept = entry.acceptedAt
     const message = `${refText(ref)} refused: kept the version of ${timeText(kept, this.#options.now())}`
     return { outcome: "refused", ref, problems, kept, message }
+  }
+
+  #rememberRefusal(key: string, refusal: Refusal): void {
+    try {
+      const remembered = this.#memory.recall(key)
+      if (remembered !== undefined) this.#memory.remember({ ...remembered, refusal })
+    } catch {
+      // The memory cannot be read any more. The refusal is told as long as this process lives, and found again by the next.
+    }
   }
 
   /** False when what is remembered cannot be in force any more. */

@@ -49,16 +49,18 @@ export interface DirectoryChange {
 export interface Holder {
   /** The file that counts, relative to the directory. */
   readonly name: string
-  /** How many objects it holds, the ones included that could not be told any more. */
+  /** How many objects of known kinds it holds, the ones included that cannot be told any more. */
   readonly objects: number
-  /** Whether it is as it was when it was read. */
-  readonly unchanged: boolean
+  /** Whether it holds that one and nothing else, is whole, and is as it was when it was read. */
+  readonly alone: boolean
 }
 
 /** What a file was last seen to hold; of a file that could not be told whole, also what it held before. */
 interface FileState {
   readonly stamp: FileStamp
   readonly keys: readonly string[]
+  /** Objects in it, those of kinds that nobody knows included. */
+  readonly documents: number
   readonly incomplete: boolean
 }
 
@@ -178,7 +180,8 @@ export class DirectorySource {
     const state = this.#files.get(name)
     if (state === undefined) return undefined
     const stamp = fileStamp(this.#pathOf(name))
-    return { name, objects: state.keys.length, unchanged: stamp !== undefined && sameStamp(stamp, state.stamp) }
+    const unchanged = stamp !== undefined && sameStamp(stamp, state.stamp)
+    return { name, objects: state.keys.length, alone: unchanged && state.documents === 1 && !state.incomplete }
   }
 
   /** Stops following. What is in force stays. */
@@ -335,7 +338,8 @@ export class DirectorySource {
     if (remembered?.stamp === undefined || !sameStamp(remembered.stamp, stamp)) return false
     if (!remembered.keys.every((key) => this.#options.store.has(key))) return false
     this.#remembered.delete(path)
-    this.#files.set(name, { stamp, keys: remembered.keys, incomplete: false })
+    const { keys } = remembered
+    this.#files.set(name, { stamp, keys, documents: keys.length, incomplete: false })
     for (const key of remembered.keys) {
       this.#hold(key, name)
       if (this.#holdersOf(key).length > 1) look.touched.add(key)
@@ -373,7 +377,8 @@ export class DirectorySource {
     }
     const kept = parsed.incomplete ? lost.filter((key) => this.#options.store.has(key)) : []
     this.#remembered.delete(path)
-    this.#files.set(name, { stamp, keys: [...parsed.objects.keys(), ...kept], incomplete: parsed.incomplete })
+    const { documents, incomplete } = parsed
+    this.#files.set(name, { stamp, keys: [...parsed.objects.keys(), ...kept], documents, incomplete })
     this.#setProblems(this.#fileProblems, name, parsed.problems)
     look.changed.add(name)
     for (const key of kept) this.#hold(key, name)

@@ -10,6 +10,8 @@ export interface ParsedFile {
   readonly objects: ReadonlyMap<string, { readonly ref: ObjectRef; readonly object: ManifestObject }>
   /** Of texts that are no objects, objects that do not say who they are, and second occurrences. */
   readonly problems: readonly Problem[]
+  /** Texts in it that are objects, of whatever kind, or should be. */
+  readonly documents: number
   /** Something in the file could not be told, so an object missing from it may still be meant. */
   readonly incomplete: boolean
 }
@@ -42,6 +44,7 @@ export function* parseInSteps(text: string, path: string, held: boolean): Genera
   return {
     objects,
     problems: [...syntax, ...emptied, ...unidentified, ...duplicates],
+    documents: manifests.length + syntax.length,
     incomplete: syntax.length > 0 || emptied.length > 0 || hasErrors(unidentified),
   }
 }
@@ -49,7 +52,7 @@ export function* parseInSteps(text: string, path: string, held: boolean): Genera
 /** A file that could not be read. */
 export function unreadableFile(path: string, reason: string): ParsedFile {
   const message = `the file cannot be read (${reason}): the objects that it held stay in force`
-  return { objects: new Map(), problems: [fileProblem(path, message)], incomplete: true }
+  return { objects: new Map(), problems: [fileProblem(path, message)], documents: 0, incomplete: true }
 }
 
 /** A problem of a file or directory as a whole. */
