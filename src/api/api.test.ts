@@ -1,4 +1,5 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { request } from "node:http"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterEach, beforeEach, expect, test } from "vitest"
@@ -101,4 +102,70 @@ test("a stream of flows arrives in order and ends when the reader goes", async (
   }
   expect(seen).toEqual(["flow", "caughtUp"])
   await expect.poll(() => ended).toBe(true)
+})
+
+/** What the server answers to a request written by hand. */
+function post(
+  socket: string,
+  method: string,
+  type: string,
+  body: string | Uint8Array,
+): Promise<{ status: number | undefined; text: string }> {
+  return new Promise((resolve, reject) => {
+    const headers = { "content-type": type, "connect-protocol-version": "1" }
+    const path = `/heddle.agent.v1.Agent/${method}`
+    const call = request({ socketPath: socket, path, method: "POST", headers }, (response) => {
+      let text = ""
+      response.setEncoding("utf8").on("data", (part: string) => {
+        text += part
+      })
+      response.on("end", () => resolve({ status: response.statusCode, text }))
+    })
+    call.once("error", reject).end(body)
+  })
+}
+
+test("a call in JSON, as with curl, is answered too", async () => {
+  const socket = join(directory, "agent.sock")
+  server = await serve(socket, service({ status: () => ({ node: "node-1" }) }))
+  expect(await post(socket, "Status", "application/json", "{}")).toMatchObject({
+    status: 200,
+    text: expect.stringMatching(/^\{"node":"node-1"/),
+  })
+})
+
+test("a request that is no message is refused as such, and a method that is not there too", async () => {
+  const socket = join(directory, "agent.sock")
+  server = await serve(socket, service({ status: () => ({ node: "node-1" }) }))
+  const broken = Uint8Array.of(0xff, 0xff, 0xff, 0xff)
+  expect(await post(socket, "Apply", "application/proto", broken)).toMatchObject({
+    status: 400,
+    text: expect.stringContaining('"invalid_argument"'),
+  })
+  expect(await post(socket, "Nothing", "application/proto", "")).toMatchObject({ status: 404 })
+})
+
+test("a request in many pieces arrives whole", async () => {
+  const socket = join(directory, "agent.sock")
+  server = await serve(socket, service({ apply: ({ manifests }) => ({ digest: String(manifests[0]?.text.length) }) }))
+  const text = "x".repeat(3_000_000)
+  const { digest } = await new AgentClient(socket).call("apply", { manifests: [{ file: "a.yaml", text }] })
+  expect(digest).toBe("3000000")
+})
+
+test("a caller whose time is up hangs up, and the agent notices", async () => {
+  const socket = join(directory, "agent.sock")
+  const noticed = Promise.withResolvers<void>()
+  server = await serve(
+    socket,
+    service({
+      await: (_request, { signal }) => {
+        signal.addEventListener("abort", () => noticed.resolve())
+        return new Promise(() => {})
+      },
+    }),
+  )
+  const error = await failure(new AgentClient(socket, { timeoutMs: 50 }).call("await", { digest: "x" }))
+  expect(error.kind).toBe("timeout")
+  await noticed.promise
 })

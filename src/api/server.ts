@@ -4,6 +4,7 @@ import { dirname } from "node:path"
 import type { ConnectRouter, Interceptor, ServiceImpl } from "@connectrpc/connect"
 import { connectNodeAdapter } from "@connectrpc/connect-node"
 import { Agent } from "./generated/heddle/agent/v1/agent_pb.ts"
+import { unaryCalls } from "./unary.ts"
 import { toWire } from "./wire.ts"
 
 export type AgentService = ServiceImpl<typeof Agent>
@@ -36,14 +37,17 @@ export async function serve(socket: string, service: AgentService): Promise<ApiS
   mkdirSync(dirname(socket), { recursive: true })
   rmSync(socket, { force: true })
   const server = createServer(
-    connectNodeAdapter({
-      routes: (router: ConnectRouter) => router.service(Agent, service),
-      interceptors: [errors],
-      // Both ends are on this machine.
-      acceptCompression: [],
-      // The reader of a stream decides how long it lasts.
-      maxTimeoutMs: 24 * 3_600_000,
-    }),
+    unaryCalls(
+      service,
+      connectNodeAdapter({
+        routes: (router: ConnectRouter) => router.service(Agent, service),
+        interceptors: [errors],
+        // Both ends are on this machine.
+        acceptCompression: [],
+        // The reader of a stream decides how long it lasts.
+        maxTimeoutMs: 24 * 3_600_000,
+      }),
+    ),
   )
   server.requestTimeout = 0
   await listen(server, socket)
