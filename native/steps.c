@@ -40,7 +40,6 @@ struct answer {
 /* The kernel never sends a larger datagram of a dump (net/netlink/af_netlink.c, netlink_recvmsg). */
 #define DATAGRAM_BYTES (32 * 1024)
 #define NAMESPACE "/proc/thread-self/ns/net"
-#define SETTINGS "/proc/sys/net"
 
 struct batch {
 	napi_async_work work;
@@ -52,10 +51,12 @@ struct batch {
 	/* Namespace that the thread is in, and a socket of it; -1: the one it came from, and none. */
 	int inside, socket;
 	/*
-	 * That namespace's SETTINGS; -1: not open. The kernel finds a namespace's among those of all, one after the other
-	 * (fs/proc/proc_sysctl.c, proc_sys_compare): among a thousand pods that is the dear part of a setting.
+	 * Folder of the last setting, and its path; -1: none. The kernel finds a namespace's /proc/sys/net/ipv6 among those of all, one
+	 * after the other (fs/proc/proc_sysctl.c, proc_sys_compare): among a thousand pods that is the dear part of a setting.
 	 */
 	int folder;
+	size_t folder_length;
+	char folder_path[256];
 };
 
 static void note(struct batch *batch, uint32_t step, int error, size_t length)
@@ -159,21 +160,36 @@ static bool ask(struct batch *batch, uint32_t step, const struct record *record,
 	return length >= 0 && !failed;
 }
 
+/* Opens the folder of the file, or keeps it for the next setting of the same link. Returns 0 or an errno. */
+static int open_folder(struct batch *batch, const char *path)
+{
+	const size_t length = (size_t)(strrchr(path, '/') - path);
+	if (batch->folder >= 0 && batch->folder_length == length && !memcmp(batch->folder_path, path, length))
+		return 0;
+	leave_folder(batch);
+	if (length >= sizeof(batch->folder_path))
+		return ENAMETOOLONG;
+	memcpy(batch->folder_path, path, length);
+	batch->folder_path[length] = 0;
+	batch->folder_length = length;
+	batch->folder = open(batch->folder_path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return batch->folder < 0 ? errno : 0;
+}
+
 /* Sets the file unless it holds the value. One that is not there (a kernel without IPv6) is left out. Returns 0 or an errno. */
 static int set(struct batch *batch, const char *path, const char *value)
 {
 	const size_t wanted = strlen(value);
 	char found[64];
 	bool read_only = false;
-	int error = 0;
-	if (batch->folder < 0)
-		batch->folder = open(SETTINGS, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (batch->folder < 0)
-		return errno;
-	int fd = openat(batch->folder, path, O_RDWR | O_CLOEXEC);
+	int error = open_folder(batch, path);
+	if (error)
+		return error == ENOENT ? 0 : error;
+	const char *name = path + batch->folder_length + 1;
+	int fd = openat(batch->folder, name, O_RDWR | O_CLOEXEC);
 	/* What need not be changed may be read-only, as in a container. */
 	if (fd < 0 && (errno == EROFS || errno == EACCES)) {
-		fd = openat(batch->folder, path, O_RDONLY | O_CLOEXEC);
+		fd = openat(batch->folder, name, O_RDONLY | O_CLOEXEC);
 		read_only = true;
 	}
 	if (fd < 0)
@@ -197,7 +213,7 @@ static bool take(struct batch *batch, uint32_t step, const struct record *record
 	int error = enter(batch, record->namespace);
 	if (!error && record->kind == NETLINK)
 		return ask(batch, step, record, bytes);
-	/* Path under SETTINGS and value, each with the zero byte that ends it. */
+	/* Absolute path and value, each with the zero byte that ends it. */
 	if (!error)
 		error = set(batch, (const char *)bytes, (const char *)bytes + strlen((const char *)bytes) + 1);
 	if (error)

@@ -1,4 +1,3 @@
-import { relative } from "node:path"
 import type { KernelError } from "../error.ts"
 import type { NamespaceHandle } from "../namespace.ts"
 import { native } from "../native.ts"
@@ -81,7 +80,7 @@ function encodeStep(step: Step): Uint8Array[] {
   const { fd } = step.namespace
   if ("settings" in step)
     return Object.entries(step.settings).map(([name, value]) => {
-      const bytes = new TextEncoder().encode(`${relative("/proc/sys/net", sysctlPath(name))}\0${value}\0`)
+      const bytes = new TextEncoder().encode(`${sysctlPath(name)}\0${value}\0`)
       return record(Kind.setting, { fd, bytes })
     })
   const messages = step.requests.map(({ type, flags = 0, payload }, sequence) => {
