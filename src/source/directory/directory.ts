@@ -250,8 +250,10 @@ export class DirectorySource {
       return
     }
     // What was done a moment ago may not have been heard yet.
-    if (this.#watch.missed()) this.#recheck = setTimeout(() => this.#watch.missed() && scan(), RECHECK_MS)
-    const list = this.#round.length === 0
+    const missed = this.#watch.missed()
+    if (missed) this.#recheck = setTimeout(() => this.#watch.missed() && scan(), RECHECK_MS)
+    // Listing the names would take what was missed for seen: a file that was replaced by another has the name that it had.
+    const list = !missed && this.#round.length === 0
     if (list) this.#round = [...this.#files.keys()]
     void this.#want({ names: this.#round.splice(-FILES_A_ROUND), list }).catch(() => undefined)
   }

@@ -77,10 +77,15 @@ test("without notifications: what came, went or was replaced shows in the direct
   await until(() => has("new"))
   rmSync(join(directory, "2.yaml"))
   await until(() => !has("2"))
+  // Each look lists the names here, which are the same.
+  for (const name of ["replaced", "again", "and-again"]) {
+    place("1.yaml", policy(name))
+    await until(() => has(name))
+  }
   rmSync(directory, { recursive: true })
   mkdirSync(directory)
   place("0.yaml", policy("other"))
-  await until(() => has("other") && !has("1"))
+  await until(() => has("other") && !has("and-again"))
 })
 
 test("without notifications: what was written in place is found in its turn, a bounded number of files each time", async () => {
