@@ -345,16 +345,18 @@ describe.each([4, 6] as const)("IPv%i: BIG TCP, whose length field is 0", (famil
     outcome("from_pod", node.frame(packet), node.port("default/client").ifindex, gso)
 
   test("is judged by its ports, and counted by its true bytes and segments", () => {
-    expect(sent("client", segment(e, 30_000, 80))).toBe("redirect")
-    const flow = () => [...node.plane.flows()].find(({ key }) => key.lowPort === 30_000 || key.highPort === 30_000)
+    // Ports of its own: records are found by them.
+    const source = 30_000 + family
+    expect(sent("client", segment(e, source, 80))).toBe("redirect")
+    const flow = () => [...node.plane.flows()].find(({ key }) => key.lowPort === source || key.highPort === source)
     const before = flow()?.flow
-    const packet = big(80, 30_000)
+    const packet = big(80, source)
     expect(as(packet)).toBe("redirect")
     const after = flow()?.flow
     expect(Number(after?.packets[0] ?? 0n) - Number(before?.packets[0] ?? 0n)).toBe(3)
     expect(Number(after?.bytes[0] ?? 0n) - Number(before?.bytes[0] ?? 0n)).toBe(packet.length)
-    expect(as(big(81, 30_000))).toBe("shot no-record")
-    expect(as(big(81, 30_000, TcpFlag.syn))).toBe("shot policy")
+    expect(as(big(81, source))).toBe("shot no-record")
+    expect(as(big(81, source, TcpFlag.syn))).toBe("shot policy")
   })
 
   test("a packet that is not to be cut and has no length is none; nor is one without a whole TCP header", () => {
