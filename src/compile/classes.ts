@@ -1,6 +1,7 @@
 import type { Family } from "../net/types.ts"
 import type { Block } from "./blocks.ts"
 import { CompileError } from "./error.ts"
+import { addTo, removeFrom } from "./index-sets.ts"
 import type { Workload } from "./match.ts"
 
 /** Addresses of which rules see the same: one workload's facts, family, and longest block around. */
@@ -16,12 +17,15 @@ export interface Identity {
 export interface PeerClass {
   readonly number: number
   /** Ascending. */
-  readonly features: readonly number[]
-  readonly key: string
+  features: readonly number[]
+  key: string
   readonly identities: Set<Identity>
 }
 
-/** Classes by their features. A class never changes: identities move from one to another. */
+/**
+ * Classes by their features. Identities move from one to another; where all of a class gain or lose a feature, the class itself
+ * does, and keeps its number: who looks at other features need not hear of it.
+ */
 export class Classes {
   #limit: number
   #byKey = new Map<string, PeerClass>()
@@ -62,26 +66,51 @@ export class Classes {
 
   /** Gives identities a feature; those that have it already stay where they are. */
   add(identities: Iterable<Identity>, feature: number): void {
-    const targets = new Map<PeerClass, PeerClass>()
+    const moving = new Map<PeerClass, Identity[]>()
     for (const identity of identities) {
       const from = identity.class
       if (from.features.includes(feature)) continue
-      let to = targets.get(from)
-      if (to === undefined) {
-        to = this.#of(inserted(from.features, feature))
-        targets.set(from, to)
-      }
-      this.#move(identity, to)
+      const others = moving.get(from)
+      if (others === undefined) moving.set(from, [identity])
+      else others.push(identity)
     }
+    for (const [from, some] of moving) this.#change(from, some, inserted(from.features, feature))
   }
 
   /** Takes a feature from all that have it. */
   drop(feature: number): void {
     for (const from of [...this.withFeature(feature)]) {
       if (from.identities.size === 0) continue
-      const to = this.#of(from.features.filter((other) => other !== feature))
-      for (const identity of [...from.identities]) this.#move(identity, to)
+      this.#change(
+        from,
+        [...from.identities],
+        from.features.filter((other) => other !== feature),
+      )
     }
+  }
+
+  /** Gives some identities of a class other features. */
+  #change(from: PeerClass, some: readonly Identity[], features: readonly number[]): void {
+    const key = features.join()
+    if (some.length < from.identities.size || this.#byKey.has(key)) {
+      const to = this.#of(features)
+      for (const identity of some) this.#move(identity, to)
+      return
+    }
+    this.#unlist(from)
+    from.features = features
+    from.key = key
+    this.#list(from)
+  }
+
+  #list(listed: PeerClass): void {
+    this.#byKey.set(listed.key, listed)
+    for (const feature of listed.features) addTo(this.#byFeature, feature, listed)
+  }
+
+  #unlist(listed: PeerClass): void {
+    this.#byKey.delete(listed.key)
+    for (const feature of listed.features) removeFrom(this.#byFeature, feature, listed)
   }
 
   #move(identity: Identity, to: PeerClass): void {
@@ -99,12 +128,7 @@ export class Classes {
     if (known !== undefined) return known
     const number = this.#free.pop() ?? this.#next++
     const made = { number, features, key, identities: new Set<Identity>() }
-    this.#byKey.set(key, made)
-    for (const feature of features) {
-      const classes = this.#byFeature.get(feature)
-      if (classes === undefined) this.#byFeature.set(feature, new Set([made]))
-      else classes.add(made)
-    }
+    this.#list(made)
     this.#created.add(made)
     return made
   }
@@ -115,12 +139,7 @@ export class Classes {
     for (const made of this.#created) if (made.identities.size === 0) this.#emptied.add(made)
     for (const empty of this.#emptied) {
       if (empty.identities.size > 0) continue
-      this.#byKey.delete(empty.key)
-      for (const feature of empty.features) {
-        const classes = this.#byFeature.get(feature)
-        classes?.delete(empty)
-        if (classes?.size === 0) this.#byFeature.delete(feature)
-      }
+      this.#unlist(empty)
       this.#free.push(empty.number)
       if (!this.#created.delete(empty)) gone.push(empty)
     }

@@ -239,6 +239,24 @@ test("what everybody meets is not written again for each peer that meets somethi
   expect(allowed).toEqual([...open.map((_, i) => 6 * 65_536 + 1_000 + 2 * i), 6 * 65_536 + 20_014])
 })
 
+test("a peer that nobody looked at before, or nobody looks at any more, leaves the other sets as they are", () => {
+  const names = Array.from({ length: 8 }, (_, i) => `p${i}`)
+  const pods = names.map((name, i) => endpoint(name, `10.0.0.${i}`, "n1", { app: name }))
+  const policies = names.map((name, i) =>
+    policy(name, [allow(0, { peer: app(names[(i + 1) % 8] ?? "") })], { subject: app(name) }),
+  )
+  const compiler = new Compiler("n1")
+  const whole = compiler.update(clusterOf(pods, policies))
+  const fewer = compiler.update(clusterOf(pods, policies.slice(1)))
+  const again = compiler.update(clusterOf(pods, policies))
+  for (const name of names.slice(1)) {
+    const sets = [whole, fewer, again].map(({ endpoints }) => endpoints.get(`x/${name}`)?.ingress)
+    expect(sets[1]).toBe(sets[0])
+    expect(sets[2]).toBe(sets[0])
+  }
+  expect(canonical(again)).toEqual(canonical(compile(clusterOf(pods, policies), "n1")))
+})
+
 test("policies that come and go leave nothing behind but a bounded memory of verdicts", () => {
   const compiler = new Compiler("n1")
   const pods = [endpoint("a", "10.0.0.1")]
