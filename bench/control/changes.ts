@@ -149,7 +149,7 @@ function flipsByDigest(moments: readonly Moment[]): (digest: string) => number |
 
 /** Medians in ms of the stages of a commit, and how many commits there were. */
 export function stages(moments: readonly Moment[]): Record<string, number> {
-  const names = ["begun", "desired", "compiled", "flipped", "applied"]
+  const names = ["objects", "begun", "desired", "compiled", "flipped", "applied"]
   const all: Record<string, number[]> = {}
   let last: Moment | undefined
   for (const moment of moments) {
