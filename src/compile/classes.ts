@@ -74,7 +74,7 @@ export class Classes {
       if (others === undefined) moving.set(from, [identity])
       else others.push(identity)
     }
-    for (const [from, some] of moving) this.#change(from, some, inserted(from.features, feature))
+    for (const [from, some] of moving) this.#change(from, some, inserted(from.features, feature), feature)
   }
 
   /** Takes a feature from all that have it. */
@@ -85,32 +85,25 @@ export class Classes {
         from,
         [...from.identities],
         from.features.filter((other) => other !== feature),
+        feature,
       )
     }
   }
 
-  /** Gives some identities of a class other features. */
-  #change(from: PeerClass, some: readonly Identity[], features: readonly number[]): void {
+  /** Gives some identities of a class other features, which differ in `feature`. */
+  #change(from: PeerClass, some: readonly Identity[], features: readonly number[], feature: number): void {
     const key = features.join()
     if (some.length < from.identities.size || this.#byKey.has(key)) {
       const to = this.#of(features)
       for (const identity of some) this.#move(identity, to)
       return
     }
-    this.#unlist(from)
+    this.#byKey.delete(from.key)
     from.features = features
     from.key = key
-    this.#list(from)
-  }
-
-  #list(listed: PeerClass): void {
-    this.#byKey.set(listed.key, listed)
-    for (const feature of listed.features) addTo(this.#byFeature, feature, listed)
-  }
-
-  #unlist(listed: PeerClass): void {
-    this.#byKey.delete(listed.key)
-    for (const feature of listed.features) removeFrom(this.#byFeature, feature, listed)
+    this.#byKey.set(key, from)
+    if (features.includes(feature)) addTo(this.#byFeature, feature, from)
+    else removeFrom(this.#byFeature, feature, from)
   }
 
   #move(identity: Identity, to: PeerClass): void {
@@ -128,7 +121,8 @@ export class Classes {
     if (known !== undefined) return known
     const number = this.#free.pop() ?? this.#next++
     const made = { number, features, key, identities: new Set<Identity>() }
-    this.#list(made)
+    this.#byKey.set(key, made)
+    for (const feature of features) addTo(this.#byFeature, feature, made)
     this.#created.add(made)
     return made
   }
@@ -139,7 +133,8 @@ export class Classes {
     for (const made of this.#created) if (made.identities.size === 0) this.#emptied.add(made)
     for (const empty of this.#emptied) {
       if (empty.identities.size > 0) continue
-      this.#unlist(empty)
+      this.#byKey.delete(empty.key)
+      for (const feature of empty.features) removeFrom(this.#byFeature, feature, empty)
       this.#free.push(empty.number)
       if (!this.#created.delete(empty)) gone.push(empty)
     }
