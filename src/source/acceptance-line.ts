@@ -1,4 +1,8 @@
+import { readSync } from "node:fs"
 import { crc32 } from "node:zlib"
+import { isRecord } from "../model/manifest.ts"
+import type { Remembered } from "./acceptance.ts"
+import type { FileStamp, RememberedFile } from "./directory/files.ts"
 
 /**
  * A line of the acceptance log: eight hex digits of a CRC-32 over what follows them, a letter that says what it is, the key as JSON,
@@ -49,4 +53,49 @@ function isWhole(line: Buffer): boolean {
       .toString(16)
       .padStart(HEX, "0")
   )
+}
+
+/** The body of an object's line. */
+export function encodeObject({ value, file, places, hash, acceptedAt, refusal }: Remembered): string {
+  return JSON.stringify({ file, places, hash: hash.toString(16), acceptedAt, refusal, value })
+}
+
+/** The object of a body that `encodeObject` made; undefined when it is none. */
+export function decodeObject(key: string, body: unknown): Remembered | undefined {
+  if (!isRecord(body)) return undefined
+  const { hash, ...rest } = body
+  if (typeof hash !== "string" || typeof rest["file"] !== "string" || !isRecord(rest["places"])) return undefined
+  // Written by this class, and its checksum is right.
+  return { ...(rest as unknown as Omit<Remembered, "key" | "hash">), key, hash: BigInt(`0x${hash}`) }
+}
+
+/** The file of a line's body; undefined when it is none. */
+export function decodeFile(body: unknown): RememberedFile | undefined {
+  if (!isRecord(body) || !Array.isArray(body["keys"])) return undefined
+  const keys = body["keys"].map(String)
+  const stamp = body["stamp"]
+  return isRecord(stamp) ? { stamp: stamp as unknown as FileStamp, keys } : { keys }
+}
+
+/** The lines of a file without their ends, read in chunks of that many bytes; what has no end is none. */
+export function* linesOf(
+  file: number,
+  chunkSize: number,
+): Generator<{ readonly line: Buffer; readonly offset: number }> {
+  let rest = Buffer.alloc(0)
+  let offset = 0
+  for (let position = 0; ; ) {
+    const chunk = Buffer.allocUnsafe(chunkSize)
+    const got = readSync(file, chunk, 0, chunkSize, position)
+    if (got === 0) return
+    position += got
+    const bytes = rest.length === 0 ? chunk.subarray(0, got) : Buffer.concat([rest, chunk.subarray(0, got)])
+    let start = 0
+    for (let end = bytes.indexOf(0x0a); end >= 0; end = bytes.indexOf(0x0a, start)) {
+      yield { line: bytes.subarray(start, end), offset: offset + start }
+      start = end + 1
+    }
+    rest = bytes.subarray(start)
+    offset += start
+  }
 }

@@ -18,8 +18,17 @@ import { setImmediate } from "node:timers/promises"
 import { promisify } from "node:util"
 import { isRecord } from "../model/manifest.ts"
 import type { ObjectMemory, Remembered } from "./acceptance.ts"
-import { encodeLine, lineBody, lineHead, wholeLineBody } from "./acceptance-line.ts"
-import type { FileMemory, FileStamp, RememberedFile } from "./directory/files.ts"
+import {
+  decodeFile,
+  decodeObject,
+  encodeLine,
+  encodeObject,
+  lineBody,
+  lineHead,
+  linesOf,
+  wholeLineBody,
+} from "./acceptance-line.ts"
+import type { FileMemory, RememberedFile } from "./directory/files.ts"
 
 export interface AcceptanceLogOptions {
   readonly path: string
@@ -389,7 +398,7 @@ export class AcceptanceLog implements ObjectMemory, FileMemory {
   #index(file: number): number {
     let bad = 0
     let badSinceGood = 0
-    for (const { line, offset } of linesOf(file)) {
+    for (const { line, offset } of linesOf(file, CHUNK)) {
       const head = lineHead(line)
       if (head === undefined) {
         badSinceGood++
@@ -444,45 +453,6 @@ function isFileId(id: string): boolean {
 
 function programLine(program: string): string {
   return encodeLine("p", program, JSON.stringify({ form: FORM }))
-}
-
-function encodeObject({ value, file, places, hash, acceptedAt, refusal }: Remembered): string {
-  return JSON.stringify({ file, places, hash: hash.toString(16), acceptedAt, refusal, value })
-}
-
-function decodeObject(key: string, body: unknown): Remembered | undefined {
-  if (!isRecord(body)) return undefined
-  const { hash, ...rest } = body
-  if (typeof hash !== "string" || typeof rest["file"] !== "string" || !isRecord(rest["places"])) return undefined
-  // Written by this class, and its checksum is right.
-  return { ...(rest as unknown as Omit<Remembered, "key" | "hash">), key, hash: BigInt(`0x${hash}`) }
-}
-
-function decodeFile(body: unknown): RememberedFile | undefined {
-  if (!isRecord(body) || !Array.isArray(body["keys"])) return undefined
-  const keys = body["keys"].map(String)
-  const stamp = body["stamp"]
-  return isRecord(stamp) ? { stamp: stamp as unknown as FileStamp, keys } : { keys }
-}
-
-/** The lines of a file without their ends; what has no end is none. */
-function* linesOf(file: number): Generator<{ readonly line: Buffer; readonly offset: number }> {
-  let rest = Buffer.alloc(0)
-  let offset = 0
-  for (let position = 0; ; ) {
-    const chunk = Buffer.allocUnsafe(CHUNK)
-    const got = readSync(file, chunk, 0, CHUNK, position)
-    if (got === 0) return
-    position += got
-    const bytes = rest.length === 0 ? chunk.subarray(0, got) : Buffer.concat([rest, chunk.subarray(0, got)])
-    let start = 0
-    for (let end = bytes.indexOf(0x0a); end >= 0; end = bytes.indexOf(0x0a, start)) {
-      yield { line: bytes.subarray(start, end), offset: offset + start }
-      start = end + 1
-    }
-    rest = bytes.subarray(start)
-    offset += start
-  }
 }
 
 const writeSome = promisify(write)

@@ -1,9 +1,7 @@
-import { closeSync, fstatSync, openSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { setImmediate } from "node:timers/promises"
-import { isDeepStrictEqual } from "node:util"
 import type { Cluster } from "../../model/cluster.ts"
-import { compareProblems, type Problem } from "../../model/problem.ts"
+import type { Problem } from "../../model/problem.ts"
 import type { Acceptance, ObjectStore } from "../objects.ts"
 import {
   directoryStamp,
@@ -13,8 +11,11 @@ import {
   type Listing,
   listManifestFiles,
   type RememberedFile,
+  readWhole,
   sameStamp,
 } from "./files.ts"
+import { Findings } from "./findings.ts"
+import { Holders } from "./holders.ts"
 import { fileProblem, type ParsedFile, parseInSteps, unreadableFile } from "./parse.ts"
 import { Turns } from "./turns.ts"
 import { DirectoryWatch } from "./watch.ts"
@@ -88,6 +89,9 @@ interface Wanted {
 
 /** Files that a regular look sees: with 12,000 files the turn of each comes every four minutes, for half a millisecond of CPU in 5 s. */
 const FILES_A_ROUND = 250
+/** What findings are about besides objects, whose keys have a slash where these have a colon. */
+const DIRECTORY = ""
+const fileId = (name: string): string => `file:${name}`
 /** Notifications are heard within that time, in ms. */
 const RECHECK_MS = 20
 
@@ -109,14 +113,8 @@ export class DirectorySource {
   readonly #files = new Map<string, FileState>()
   /** Files of an earlier run that were not seen yet, by path. */
   #remembered: Map<string, RememberedFile>
-  /** Which files hold an object, by its key; hardly ever several. */
-  readonly #holders = new Map<string, string | readonly string[]>()
-  /** What is wrong, by file (its name) and by object (its key). */
-  readonly #fileProblems = new Map<string, readonly Problem[]>()
-  readonly #objectProblems = new Map<string, readonly Problem[]>()
-  #missing: Problem | undefined
-  /** All problems in order; undefined when that has to be found out again. */
-  #problems: readonly Problem[] | undefined
+  readonly #holders = new Holders()
+  readonly #findings = new Findings()
   /** Since when files have been missing that may come back at once. */
   #lossSince: number | undefined
   /** Whether every file has been listed once. */
@@ -176,7 +174,7 @@ export class DirectorySource {
 
   /** Which file an object stands in; undefined when none is known to hold it. */
   holder(key: string): Holder | undefined {
-    const [name = ""] = this.#holdersOf(key)
+    const [name = ""] = this.#holders.of(key)
     const state = this.#files.get(name)
     if (state === undefined) return undefined
     const stamp = fileStamp(this.#pathOf(name))
@@ -195,12 +193,7 @@ export class DirectorySource {
 
   /** All that is wrong with the files at present. */
   problems(): readonly Problem[] {
-    this.#problems ??= [
-      ...(this.#missing === undefined ? [] : [this.#missing]),
-      ...[...this.#fileProblems.values()].flat(),
-      ...[...this.#objectProblems.values()].flat(),
-    ].sort(compareProblems)
-    return this.#problems
+    return this.#findings.all
   }
 
   #want({
@@ -245,7 +238,7 @@ export class DirectorySource {
   /** Finds what was not told: all at once when a directory shows it, else file by file. */
   #lookRegularly(): void {
     const scan = (): void => void this.scan().catch(() => undefined)
-    if (!this.#watch.sees || this.#missing !== undefined) {
+    if (!this.#watch.sees || this.#findings.has(DIRECTORY)) {
       scan()
       return
     }
@@ -290,11 +283,11 @@ export class DirectorySource {
     const listing = await listManifestFiles(directory, (...found) => this.#watch.add(...found))
     this.#watch.keep(listing?.directories ?? new Map())
     if (listing !== undefined) {
-      this.#setMissing(undefined)
+      this.#findings.set(DIRECTORY, [])
       return listing
     }
     const message = "the directory cannot be read: the objects that it held stay in force"
-    this.#setMissing(fileProblem(directory, message, "create it, or give another one"))
+    this.#findings.set(DIRECTORY, [fileProblem(directory, message, "create it, or give another one")])
     this.#lossSince = now()
     this.#watch.allAgain(2 * hold)
     return "gone"
@@ -343,8 +336,8 @@ export class DirectorySource {
     const { keys } = remembered
     this.#files.set(name, { stamp, keys, documents: keys.length, incomplete: false })
     for (const key of remembered.keys) {
-      this.#hold(key, name)
-      if (this.#holdersOf(key).length > 1) look.touched.add(key)
+      this.#holders.add(key, name)
+      if (this.#holders.of(key).length > 1) look.touched.add(key)
     }
     return true
   }
@@ -381,17 +374,17 @@ export class DirectorySource {
     this.#remembered.delete(path)
     const { documents, incomplete } = parsed
     this.#files.set(name, { stamp, keys: [...parsed.objects.keys(), ...kept], documents, incomplete })
-    this.#setProblems(this.#fileProblems, name, parsed.problems)
+    this.#findings.set(fileId(name), parsed.problems)
     look.changed.add(name)
-    for (const key of kept) this.#hold(key, name)
+    for (const key of kept) this.#holders.add(key, name)
     for (const key of lost) {
-      if (!kept.includes(key)) this.#unhold(key, name)
+      if (!kept.includes(key)) this.#holders.remove(key, name)
       look.touched.add(key)
     }
     for (const key of parsed.objects.keys()) {
-      this.#hold(key, name)
+      this.#holders.add(key, name)
       // Held by others too, or moved: that is decided when all files were seen.
-      if (look.touched.has(key) || this.#holdersOf(key).length > 1) {
+      if (look.touched.has(key) || this.#holders.of(key).length > 1) {
         look.touched.add(key)
         look.parsed.set(name, parsed)
       } else this.#put(key, parsed, [])
@@ -442,10 +435,10 @@ export class DirectorySource {
       // Back again while others were looked at.
       if (state === undefined || fileStamp(this.#pathOf(name)) !== undefined) continue
       this.#files.delete(name)
-      this.#setProblems(this.#fileProblems, name, [])
+      this.#findings.set(fileId(name), [])
       this.#options.memory?.forgetFile(this.#pathOf(name))
       for (const key of state.keys) {
-        this.#unhold(key, name)
+        this.#holders.remove(key, name)
         touched.add(key)
       }
     }
@@ -462,11 +455,11 @@ export class DirectorySource {
 
   /** Puts the version of the first file by name, or takes the object out when no file holds it. */
   #decide(key: string, look: Look): void {
-    const names = this.#holdersOf(key)
+    const names = this.#holders.of(key)
     for (const name of names) look.changed.add(name)
     const [first, ...others] = names
     if (first === undefined) {
-      this.#setProblems(this.#objectProblems, key, [])
+      this.#findings.set(key, [])
       this.#options.store.delete(key)
       return
     }
@@ -498,11 +491,11 @@ export class DirectorySource {
     // Absent when the file cannot be told whole: the store has the last good version.
     const problems = found === undefined ? [] : [...explained(this.#options.store.put(found.object))]
     for (const other of others) {
-      const first = this.#pathOf(this.#holdersOf(key)[0] ?? "")
+      const first = this.#pathOf(this.#holders.of(key)[0] ?? "")
       const message = `${keyText(key)} stands in ${first} too, and that one counts`
       problems.push(fileProblem(this.#pathOf(other), message, "remove one of the two"))
     }
-    this.#setProblems(this.#objectProblems, key, problems)
+    this.#findings.set(key, problems)
   }
 
   /** A file in which nothing is wrong need not be read again by the next run, as long as it does not change. */
@@ -511,38 +504,8 @@ export class DirectorySource {
     const state = this.#files.get(name)
     if (memory === undefined || state === undefined) return
     const { stamp, keys, incomplete } = state
-    const clean = !incomplete && !this.#fileProblems.has(name) && !keys.some((key) => this.#objectProblems.has(key))
+    const clean = !incomplete && !this.#findings.has(fileId(name)) && !keys.some((key) => this.#findings.has(key))
     memory.rememberFile(this.#pathOf(name), clean ? { stamp, keys } : { keys })
-  }
-
-  #holdersOf(key: string): readonly string[] {
-    const names = this.#holders.get(key)
-    return names === undefined ? [] : typeof names === "string" ? [names] : names
-  }
-
-  #hold(key: string, name: string): void {
-    const names = this.#holdersOf(key)
-    if (!names.includes(name)) this.#holders.set(key, names.length === 0 ? name : [...names, name].sort())
-  }
-
-  #unhold(key: string, name: string): void {
-    const [first, ...rest] = this.#holdersOf(key).filter((other) => other !== name)
-    if (first === undefined) this.#holders.delete(key)
-    else this.#holders.set(key, rest.length === 0 ? first : [first, ...rest])
-  }
-
-  #setMissing(problem: Problem | undefined): void {
-    if (isDeepStrictEqual(problem, this.#missing)) return
-    this.#missing = problem
-    this.#problems = undefined
-  }
-
-  #setProblems(of: Map<string, readonly Problem[]>, id: string, problems: readonly Problem[]): void {
-    const before = of.get(id) ?? []
-    if (before.length === problems.length && isDeepStrictEqual(before, problems)) return
-    if (problems.length === 0) of.delete(id)
-    else of.set(id, problems)
-    this.#problems = undefined
   }
 
   #pathOf(name: string): string {
@@ -557,30 +520,6 @@ export class DirectorySource {
     if (last?.digest === report.digest && last.problems === report.problems && last.cluster === report.cluster) return
     this.#reported = report
     this.#options.onChange(report)
-  }
-}
-
-/** A file's text and what it was while it was read, or why it cannot be read; undefined when it is gone or changes meanwhile. */
-function readWhole(
-  path: string,
-):
-  | { readonly text: string; readonly stamp: FileStamp }
-  | { readonly text?: undefined; readonly stamp?: undefined; readonly code: string }
-  | undefined {
-  try {
-    const file = openSync(path, "r")
-    try {
-      const before = fstatSync(file)
-      const text = readFileSync(file, "utf8")
-      const { ino, size, mtimeMs, ctimeMs } = fstatSync(file)
-      if (before.size !== size || before.mtimeMs !== mtimeMs) return undefined
-      return { text, stamp: { inode: ino, size, modified: mtimeMs, changed: ctimeMs } }
-    } finally {
-      closeSync(file)
-    }
-  } catch (error) {
-    const code = error instanceof Error && "code" in error ? String(error.code) : String(error)
-    return code === "ENOENT" ? undefined : { code }
   }
 }
 

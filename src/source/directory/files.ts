@@ -1,4 +1,4 @@
-import { statSync } from "node:fs"
+import { closeSync, fstatSync, openSync, readFileSync, statSync } from "node:fs"
 import { readdir, realpath, stat } from "node:fs/promises"
 import { join } from "node:path"
 
@@ -99,4 +99,28 @@ function stampOf(path: string, directory: boolean): FileStamp | undefined {
 
 export function sameStamp(a: FileStamp, b: FileStamp): boolean {
   return a.inode === b.inode && a.size === b.size && a.modified === b.modified && a.changed === b.changed
+}
+
+/** A file's text and what it was while it was read, or why it cannot be read; undefined when it is gone or changes meanwhile. */
+export function readWhole(
+  path: string,
+):
+  | { readonly text: string; readonly stamp: FileStamp }
+  | { readonly text?: undefined; readonly stamp?: undefined; readonly code: string }
+  | undefined {
+  try {
+    const file = openSync(path, "r")
+    try {
+      const before = fstatSync(file)
+      const text = readFileSync(file, "utf8")
+      const { ino, size, mtimeMs, ctimeMs } = fstatSync(file)
+      if (before.size !== size || before.mtimeMs !== mtimeMs) return undefined
+      return { text, stamp: { inode: ino, size, modified: mtimeMs, changed: ctimeMs } }
+    } finally {
+      closeSync(file)
+    }
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? String(error.code) : String(error)
+    return code === "ENOENT" ? undefined : { code }
+  }
 }
