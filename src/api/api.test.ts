@@ -1,8 +1,8 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
-import { request } from "node:http"
+import { request, ServerResponse } from "node:http"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { afterEach, beforeEach, expect, test } from "vitest"
+import { afterEach, beforeEach, expect, test, vi } from "vitest"
 import { AgentClient } from "./client.ts"
 import { Failure } from "./failure.ts"
 import { type ApiServer, serve } from "./server.ts"
@@ -151,6 +151,33 @@ test("a request in many pieces arrives whole", async () => {
   const text = "x".repeat(3_000_000)
   const { digest } = await new AgentClient(socket).call("apply", { manifests: [{ file: "a.yaml", text }] })
   expect(digest).toBe("3000000")
+})
+
+test("what a call has set off goes on before it is answered", async () => {
+  const socket = join(directory, "agent.sock")
+  let steps = 0
+  const commit = async (): Promise<void> => {
+    while (steps < 1_000) {
+      await Promise.resolve()
+      steps++
+    }
+  }
+  const write = vi.spyOn(ServerResponse.prototype, "end").mockImplementation(function (this: ServerResponse, body) {
+    steps -= 1_000
+    write.mockRestore()
+    return this.end(body)
+  })
+  server = await serve(
+    socket,
+    service({
+      apply: () => {
+        void commit()
+        return { digest: "x" }
+      },
+    }),
+  )
+  await new AgentClient(socket).call("apply", {})
+  expect(steps).toBe(0)
 })
 
 test("a caller whose time is up hangs up, and the agent notices", async () => {

@@ -1,4 +1,5 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http"
+import { setImmediate } from "node:timers/promises"
 import { create, type DescMessage, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf"
 import { Code, ConnectError, createHandlerContext, type HandlerContext } from "@connectrpc/connect"
 import { codeToHttpStatus, errorToJsonBytes } from "@connectrpc/connect/protocol-connect"
@@ -53,6 +54,8 @@ async function answer(
     // The method's name ties its message and its implementation together.
     const implementation = service[method.localName as keyof AgentService] as Implementation
     const output = (await implementation(input, context)) as MessageInitShape<DescMessage>
+    // What the call has set off, such as a commit, goes on before the answer is written, which takes as long as a commit does.
+    await setImmediate()
     send(response, 200, PROTOBUF, toBinary(method.output as DescMessage, create(method.output as DescMessage, output)))
   } catch (error) {
     const wire = toWire(error)
