@@ -80,42 +80,14 @@ static __noinline struct prefix_value *lookup_prefix(const __u64 *address, __u32
 	return NULL;
 }
 
-/* Finds what belongs to `address` under the generation whose side is given. */
-__noinline int resolve(const struct addr_key *address, __u32 family, __u32 side, const struct live *word, struct end *end)
+/* What belongs to an address without an entry of its own: its block's, or what lies outside. */
+__noinline int resolve_block(const struct addr_key *address, __u32 family, __u32 side, const struct live *word, struct end *end)
 {
-	struct addr_value *value;
 	struct prefix_value *block;
-	struct addr_key key;
 
 	if (!address || !word || !end)
 		return REASON_INTERNAL;
-	/* Before 6.2 a key must lie on the function's own stack. */
-	key = *address;
-	value = bpf_map_lookup_elem(&addrs, &key);
-	__builtin_memset(end, 0, sizeof(*end));
-	if (value) {
-		end->slot = value->slot;
-		end->flags = value->flags;
-		end->known = true;
-		if (value->flags & ADDRESS_FLAG_LOCAL) {
-			__u32 number = value->endpoint;
-			struct endpoint *endpoint = bpf_map_lookup_elem(&endpoints, &number);
-
-			end->endpoint = number;
-			if (endpoint && endpoint->ifindex) {
-				end->hop = endpoint->ifindex;
-				end->hop_kind = HOP_KIND_LOCAL;
-			}
-		} else if (value->flags & ADDRESS_FLAG_SELF) {
-			end->hop = 1;
-			end->hop_kind = HOP_KIND_STACK;
-		} else if (value->node) {
-			end->hop = value->node;
-			end->hop_kind = routing == ROUTING_NATIVE ? HOP_KIND_NATIVE : HOP_KIND_OVERLAY;
-		}
-		return 0;
-	}
-	block = lookup_prefix((const __u64 *)&key, side * 2 + (family == 6));
+	block = lookup_prefix((const __u64 *)address, side * 2 + (family == 6));
 	if (block) {
 		end->slot = block->slot;
 		end->flags = block->flags & ADDRESS_FLAG_UNKNOWN;
@@ -127,11 +99,39 @@ __noinline int resolve(const struct addr_key *address, __u32 family, __u32 side,
 	return 0;
 }
 
-/* The same for an address as struct packet holds it. */
+/* Finds what belongs to an address as struct packet holds it, under the generation whose side is given. */
 static __always_inline void resolve_end(const __u64 *address, __u32 family, __u32 side, const struct live *word, struct end *end)
 {
+	struct addr_value *value;
+	struct addr_key key;
+
+	/* Before 6.2 a key must lie on the function's own stack. */
+	__builtin_memcpy(&key, address, sizeof(key));
+	value = bpf_map_lookup_elem(&addrs, &key);
 	__builtin_memset(end, 0, sizeof(*end));
-	resolve((const struct addr_key *)address, family, side, word, end);
+	if (!value) {
+		resolve_block(&key, family, side, word, end);
+		return;
+	}
+	end->slot = value->slot;
+	end->flags = value->flags;
+	end->known = true;
+	if (value->flags & ADDRESS_FLAG_LOCAL) {
+		__u32 number = value->endpoint;
+		struct endpoint *endpoint = bpf_map_lookup_elem(&endpoints, &number);
+
+		end->endpoint = number;
+		if (endpoint && endpoint->ifindex) {
+			end->hop = endpoint->ifindex;
+			end->hop_kind = HOP_KIND_LOCAL;
+		}
+	} else if (value->flags & ADDRESS_FLAG_SELF) {
+		end->hop = 1;
+		end->hop_kind = HOP_KIND_STACK;
+	} else if (value->node) {
+		end->hop = value->node;
+		end->hop_kind = routing == ROUTING_NATIVE ? HOP_KIND_NATIVE : HOP_KIND_OVERLAY;
+	}
 }
 
 /* The source of what a socket of this node sends, whatever its address. */

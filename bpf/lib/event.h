@@ -17,7 +17,7 @@ static __always_inline void count_lost(__u32 kind)
 }
 
 /* Room for an event with its header filled, or NULL when the ring is full. */
-static __always_inline struct event *begin_event(__u8 kind, __u8 hook)
+static __always_inline struct event *begin_event(__u8 kind, __u8 hook, __u64 time)
 {
 	struct event *event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
 
@@ -26,7 +26,7 @@ static __always_inline struct event *begin_event(__u8 kind, __u8 hook)
 		return NULL;
 	}
 	__builtin_memset(event, 0, sizeof(*event));
-	event->time = bpf_ktime_get_coarse_ns();
+	event->time = time;
 	event->kind = kind;
 	event->hook = hook;
 	return event;
@@ -88,7 +88,7 @@ __noinline int drop(struct __sk_buff *skb, const struct packet *p, const struct 
 	stands_for = admit_drop(endpoint, reason, bpf_jiffies64(), word->timeouts[TIMEOUT_SECOND]);
 	if (!stands_for)
 		return TC_ACT_SHOT;
-	event = begin_event(EVENT_KIND_DROP, hook);
+	event = begin_event(EVENT_KIND_DROP, hook, bpf_ktime_get_coarse_ns());
 	if (!event)
 		return TC_ACT_SHOT;
 	event->packets[0] = stands_for;
@@ -114,7 +114,7 @@ __noinline int drop(struct __sk_buff *skb, const struct packet *p, const struct 
 /* Tells the beginning, end or new judgement of a flow from its record, whose key gives both ends. */
 static __always_inline void tell_flow(const struct flow_key *key, const struct flow *flow, __u8 kind, __u8 hook, __u32 ifindex, __u8 tcp_flags)
 {
-	struct event *event = begin_event(kind, hook);
+	struct event *event = begin_event(kind, hook, kind == EVENT_KIND_FLOW_START ? flow->created : bpf_ktime_get_coarse_ns());
 	bool high = flow->flags & FLOW_FLAG_SOURCE_IS_HIGH;
 
 	if (!event)

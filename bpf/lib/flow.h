@@ -9,6 +9,7 @@ struct context {
 	struct packet packet;
 	struct flow_key key;
 	struct verdict verdict;
+	struct flow *found; /* the record of c->key, which may be past its time; NULL: none. Set before a packet is judged */
 	const struct live *word; /* read once: both ends are judged by one generation */
 	__u32 generation;
 	__u32 hook;
@@ -267,13 +268,12 @@ static __noinline int make_record(struct __sk_buff *skb, struct context *c, cons
 	const struct packet *p = &c->packet;
 	__u32 number = source->endpoint ? source->endpoint : destination->endpoint;
 	__u32 *count = bpf_map_lookup_elem(&half_open, &number);
-	struct flow flow, *stale;
+	struct flow flow, *stale = c->found;
 	__u32 segments = skb->gso_segs;
 	int error;
 
 	if (!count)
 		return REASON_INTERNAL;
-	stale = bpf_map_lookup_elem(&flows, &c->key);
 	/*
 	 * Every new flow is half open first: without a limit a flood of anything would fill the table. One that is refused
 	 * leaves the stale one in the count.

@@ -30,7 +30,7 @@ static __always_inline __u16 packed16(void *map, __u32 index)
 }
 
 /* The outcome of `key` in row `number` of `side`; 0 (deny, verdict 0) for an empty row. */
-__noinline __u32 search_row(__u32 side, __u32 number, __u32 key)
+static __always_inline __u32 search_row(__u32 side, __u32 number, __u32 key)
 {
 	__u32 index = side * MAX_ROWS + number;
 	struct row *row = number < MAX_ROWS ? bpf_map_lookup_elem(&rows, &index) : NULL;
@@ -62,11 +62,17 @@ __noinline __u32 search_row(__u32 side, __u32 number, __u32 key)
 	return interval && count == 1 ? interval->outcome : 0;
 }
 
+/* The same as a function, for the few rows that look at the source port. */
+__noinline __u32 search_other_row(__u32 side, __u32 number, __u32 key)
+{
+	return search_row(side, number, key);
+}
+
 /*
  * What an end (endpoint * 2 + direction) enforces toward slot `peer`. `keys`: see policy_keys. Returns the outcome above,
  * and below the reason why the packet does not pass, or REASON_NONE.
  */
-__noinline __u64 judge_end(__u32 side, __u32 end, __u32 peer, __u64 keys)
+static __always_inline __u64 judge_end(__u32 side, __u32 end, __u32 peer, __u64 keys)
 {
 	__u32 index = side * 2 * MAX_ENDPOINTS + end;
 	struct set_entry *set = end < 2 * MAX_ENDPOINTS ? bpf_map_lookup_elem(&sets, &index) : NULL;
@@ -84,7 +90,7 @@ __noinline __u64 judge_end(__u32 side, __u32 end, __u32 peer, __u64 keys)
 	if (outcome >> OUTCOME_ACTION_SHIFT == ACTION_AS_ROW)
 		outcome = search_row(side, outcome & OUTCOME_ID_MASK, keys >> 32);
 	if (outcome >> OUTCOME_ACTION_SHIFT == ACTION_BY_SOURCE_PORT)
-		outcome = search_row(side, outcome & OUTCOME_ID_MASK, (__u32)keys);
+		outcome = search_other_row(side, outcome & OUTCOME_ID_MASK, (__u32)keys);
 	return (__u64)outcome << 32 | (outcome >> OUTCOME_ACTION_SHIFT == ACTION_ALLOW ? REASON_NONE : REASON_POLICY);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * The short way of most packets: plain headers, and a record that stands and that the packet changes nothing of but its counters.
- * Whatever is not so goes the long way, which would do the same with these.
+ * The short way of most packets at the entrances of pods, overlay and uplink: plain headers, and a record that stands and of
+ * which the packet changes nothing but the counters. Whatever is not so goes the long way, which would do the same with it.
  */
 #pragma once
 #include "source.h"
@@ -113,7 +113,7 @@ static __always_inline bool plain_key(const struct plain *p, struct flow_key *ke
  * Sends on a packet of a settled flow: one that went both ways, that the generation in force allows and nobody is closing. Returns what
  * the program returns, or LONG_WAY when nothing was done.
  */
-static __always_inline int pass_settled(struct __sk_buff *skb, __u32 hook, bool node_socket)
+static __always_inline int pass_settled(struct __sk_buff *skb, __u32 hook)
 {
 	const __u32 settled = FLOW_FLAG_REPLY_SEEN | FLOW_FLAG_ESTABLISHED;
 	const __u32 unusual = FLOW_FLAG_FIN_SOURCE | FLOW_FLAG_FIN_DESTINATION | FLOW_FLAG_RESET | FLOW_FLAG_DENIED;
@@ -135,7 +135,7 @@ static __always_inline int pass_settled(struct __sk_buff *skb, __u32 hook, bool 
 	flags = judged >> 32;
 	forward = high == !!(flags & FLOW_FLAG_SOURCE_IS_HIGH);
 	if ((__u32)judged != *(volatile const __u32 *)&word->generation || (flags & (settled | unusual)) != settled ||
-	    !arrives_right(skb, hook, node_socket, flow, flags, forward))
+	    !arrives_right(skb, hook, false, flow, flags, forward))
 		return LONG_WAY;
 	action = send_on(skb, hook, flow, flags, forward);
 	if (action < 0)

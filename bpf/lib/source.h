@@ -85,8 +85,11 @@ static __always_inline int check_source(struct __sk_buff *skb, struct context *c
 	switch (hook) {
 	case HOOK_POD: {
 		__u32 ifindex = skb->ifindex;
-		__u32 *number = bpf_map_lookup_elem(&endpoint_by_ifindex, &ifindex);
+		__u32 *number;
 
+		if (source->hop_kind == HOP_KIND_LOCAL && source->hop == ifindex)
+			return REASON_NONE;
+		number = bpf_map_lookup_elem(&endpoint_by_ifindex, &ifindex);
 		if (!number)
 			return REASON_NOT_READY;
 		c->verdict.source_endpoint = *number;

@@ -146,7 +146,7 @@ static __always_inline int forward_packet(struct __sk_buff *skb, struct context 
 			return action;
 	}
 	make_key(&c->packet, &c->key, &c->source_high);
-	flow = bpf_map_lookup_elem(&flows, &c->key);
+	c->found = flow = bpf_map_lookup_elem(&flows, &c->key);
 	if (!flow || is_past(flow->expires, c->now))
 		return judge_packet(skb, c);
 
@@ -236,7 +236,7 @@ static __always_inline int long_way(struct __sk_buff *skb, __u32 hook, bool node
 SEC("tc")
 int from_pod(struct __sk_buff *skb)
 {
-	int action = skb->vlan_present ? LONG_WAY : pass_settled(skb, HOOK_POD, false);
+	int action = skb->vlan_present ? LONG_WAY : pass_settled(skb, HOOK_POD);
 
 	return action == LONG_WAY ? long_way(skb, HOOK_POD, false) : action;
 }
@@ -245,7 +245,7 @@ int from_pod(struct __sk_buff *skb)
 SEC("tc")
 int from_overlay(struct __sk_buff *skb)
 {
-	int action = pass_settled(skb, HOOK_OVERLAY, false);
+	int action = pass_settled(skb, HOOK_OVERLAY);
 
 	return action == LONG_WAY ? long_way(skb, HOOK_OVERLAY, false) : action;
 }
@@ -277,7 +277,7 @@ static __always_inline bool is_for_pod(struct __sk_buff *skb)
 SEC("tc")
 int from_uplink(struct __sk_buff *skb)
 {
-	int action = is_for_pod(skb) ? pass_settled(skb, HOOK_UPLINK, false) : TC_ACT_OK;
+	int action = is_for_pod(skb) ? pass_settled(skb, HOOK_UPLINK) : TC_ACT_OK;
 
 	return action == LONG_WAY ? long_way(skb, HOOK_UPLINK, false) : action;
 }
@@ -291,14 +291,14 @@ static __always_inline bool has_socket(struct __sk_buff *skb)
 	return socket && (socket->family == 2 || socket->family == 10 || socket->family == 17);
 }
 
-/* Egress of heddle0: what the node's sockets and its stack send to pods. */
+/*
+ * Egress of heddle0: what the node's sockets and its stack send to pods. Without the short way: with it the functions below
+ * would together need more than the 512 bytes of stack that Linux 6.1 gives.
+ */
 SEC("tc")
 int to_pods(struct __sk_buff *skb)
 {
-	bool node_socket = has_socket(skb);
-	int action = pass_settled(skb, HOOK_HOST, node_socket);
-
-	return action == LONG_WAY ? long_way(skb, HOOK_HOST, node_socket) : action;
+	return long_way(skb, HOOK_HOST, has_socket(skb));
 }
 
 /* Ingress of heddle1, the far end of heddle0: whatever arrives was handed over by no program. */
