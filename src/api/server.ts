@@ -1,13 +1,13 @@
 import { chmodSync, mkdirSync, rmSync } from "node:fs"
 import { createServer, type Server } from "node:http"
 import { dirname } from "node:path"
-import type { ConnectRouter, Interceptor, ServiceImpl } from "@connectrpc/connect"
+import type { ConnectRouter, Interceptor } from "@connectrpc/connect"
 import { connectNodeAdapter } from "@connectrpc/connect-node"
 import { Agent } from "./generated/heddle/agent/v1/agent_pb.ts"
-import { unaryCalls } from "./unary.ts"
+import { type AgentService, unaryCalls } from "./unary.ts"
 import { toWire } from "./wire.ts"
 
-export type AgentService = ServiceImpl<typeof Agent>
+export type { AgentService } from "./unary.ts"
 
 export interface ApiServer {
   /** Stops listening, ends every open call and removes the socket. */

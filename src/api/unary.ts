@@ -1,12 +1,13 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http"
 import { setImmediate } from "node:timers/promises"
 import { create, type DescMessage, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf"
-import { Code, ConnectError, createHandlerContext, type HandlerContext } from "@connectrpc/connect"
+import { Code, ConnectError, createHandlerContext, type HandlerContext, type ServiceImpl } from "@connectrpc/connect"
 import { codeToHttpStatus, errorToJsonBytes } from "@connectrpc/connect/protocol-connect"
 import { reasonOf } from "./failure.ts"
 import { Agent } from "./generated/heddle/agent/v1/agent_pb.ts"
-import type { AgentService } from "./server.ts"
 import { toWire } from "./wire.ts"
+
+export type AgentService = ServiceImpl<typeof Agent>
 
 const PROTOBUF = "application/proto"
 
