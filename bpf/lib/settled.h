@@ -110,13 +110,13 @@ static __always_inline bool plain_key(const struct plain *p, struct flow_key *ke
 #define LONG_WAY 255
 
 /*
- * Sends on a packet of a settled flow: one that went both ways, that the generation in force allows and nobody is closing. Returns what
- * the program returns, or LONG_WAY when nothing was done.
+ * Sends on a packet of a flow that the generation in force allows and whose state the packet does not change: the flow went both ways and
+ * one end at most has closed it, or it is UDP's and the packet goes the way of the first. Returns what the program returns, or LONG_WAY when nothing was done.
  */
 static __always_inline int pass_settled(struct __sk_buff *skb, __u32 hook)
 {
 	const __u32 settled = FLOW_FLAG_REPLY_SEEN | FLOW_FLAG_ESTABLISHED;
-	const __u32 unusual = FLOW_FLAG_FIN_SOURCE | FLOW_FLAG_FIN_DESTINATION | FLOW_FLAG_RESET | FLOW_FLAG_DENIED;
+	const __u32 unusual = FLOW_FLAG_RESET | FLOW_FLAG_DENIED, closed = FLOW_FLAG_FIN_SOURCE | FLOW_FLAG_FIN_DESTINATION;
 	__u32 zero = 0, now = bpf_jiffies64(), flags, timeout;
 	const struct live *word = bpf_map_lookup_elem(&live, &zero);
 	struct flow_key key;
@@ -134,13 +134,15 @@ static __always_inline int pass_settled(struct __sk_buff *skb, __u32 hook)
 	judged = read_judged(flow);
 	flags = judged >> 32;
 	forward = high == !!(flags & FLOW_FLAG_SOURCE_IS_HIGH);
-	if ((__u32)judged != *(volatile const __u32 *)&word->generation || (flags & (settled | unusual)) != settled ||
+	if ((__u32)judged != *(volatile const __u32 *)&word->generation || flags & unusual || (flags & closed) == closed ||
+	    ((flags & settled) != settled && !(forward && p.protocol == IPPROTO_UDP)) ||
 	    !arrives_right(skb, hook, false, flow, flags, forward))
 		return LONG_WAY;
 	action = send_on(skb, hook, flow, flags, forward);
 	if (action < 0)
 		return LONG_WAY; /* which finds the same, and tells the reason */
-	timeout = word->timeouts[p.protocol == IPPROTO_TCP ? TIMEOUT_TCP_ESTABLISHED : TIMEOUT_UDP_REPLIED];
+	timeout = word->timeouts[p.protocol == IPPROTO_TCP ? TIMEOUT_TCP_ESTABLISHED :
+				 flags & FLOW_FLAG_ESTABLISHED ? TIMEOUT_UDP_REPLIED : TIMEOUT_UDP];
 	count_packet(skb, flow, forward, now + timeout);
 	return action;
 }

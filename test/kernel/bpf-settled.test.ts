@@ -49,7 +49,8 @@ function records(node: TestNode): unknown[] {
 }
 const text = (_: string, value: unknown) => (typeof value === "bigint" ? String(value) : value)
 
-const ports = [40_000, 40_001] as const
+/** The last one is of flows that may go one way only. */
+const ports = [40_000, 40_001, 40_002] as const
 
 function packet(family: 4 | 6, protocol: 6 | 17, back: boolean, port: number, flags: number): Uint8Array {
   const [client, web] = family === 4 ? ["10.0.1.2", "10.0.1.1"] : ["fd00::1:2", "fd00::1:1"]
@@ -89,7 +90,7 @@ const step = fc.oneof(
 /** Connections with both ways gone, so that what follows may take the short one. */
 function connect(): void {
   for (const family of [4, 6] as const)
-    for (const port of ports)
+    for (const port of ports.slice(0, 2))
       for (const protocol of [6, 17] as const)
         for (const [back, flags] of [
           [false, TcpFlag.syn],
