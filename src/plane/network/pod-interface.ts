@@ -163,6 +163,9 @@ export function stepsToUse(
     ...(hook.length === 0 ? [] : [{ namespace: node.handle, requests: hook, tolerate: EEXIST }]),
     ...nodeEndSteps(node.handle, wanted.hostName, pair.ifindex),
     ...podEndSteps(pod, wanted, pair),
+    // The node's end sends only when the kernel has noticed its carrier, which asking for it hastens (rtnl_getlink, Linux 6.8): before that
+    // the answer to the pod's first ARP request would be lost, and its first packet a second late.
+    { namespace: node.handle, requests: [findLink(wanted.hostName)] },
   ]
 }
 
