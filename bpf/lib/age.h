@@ -25,8 +25,9 @@ static long age_next(__u32 turn, struct sweep_tick *tick)
 		return 1;
 	flow = bpf_map_lookup_elem(&flows, &key);
 	if (flow && !is_past(flow->expires + tick->grace, tick->now)) {
-		bpf_map_push_elem(&flow_keys, &key, BPF_ANY);
-		return 0;
+		/* There is room, but the queue's lock may be refused. A record that is in no queue would never end: it ends now. */
+		if (!bpf_map_push_elem(&flow_keys, &key, BPF_ANY))
+			return 0;
 	}
 	__sync_fetch_and_add(&tick->state->records, -1);
 	if (!flow)

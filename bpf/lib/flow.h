@@ -177,8 +177,16 @@ static __noinline int judge_again(struct __sk_buff *skb, struct context *c, stru
 	return reason;
 }
 
-/* How long a flow lives on from a packet of it, in ticks. */
-static __always_inline __u32 lifetime(const struct live *word, __u8 protocol, __u32 flags)
+/* How long a flow of UDP lives on: a question and its answer are soon over, what goes on may be silent for longer. */
+static __always_inline __u32 udp_lifetime(const struct live *word, const struct flow *flow, __u32 flags)
+{
+	bool lasts = flags & FLOW_FLAG_ESTABLISHED && flow->packets[0] + flow->packets[1] >= UDP_ANSWERED;
+
+	return word->timeouts[lasts ? TIMEOUT_UDP_REPLIED : TIMEOUT_UDP];
+}
+
+/* How long a flow lives on from a packet of it that is not counted yet, in ticks. */
+static __always_inline __u32 lifetime(const struct live *word, __u8 protocol, const struct flow *flow, __u32 flags)
 {
 	const __u32 closed = FLOW_FLAG_FIN_SOURCE | FLOW_FLAG_FIN_DESTINATION;
 
@@ -189,7 +197,7 @@ static __always_inline __u32 lifetime(const struct live *word, __u8 protocol, __
 	}
 	if (is_icmp(protocol))
 		return word->timeouts[TIMEOUT_ICMP];
-	return word->timeouts[flags & FLOW_FLAG_ESTABLISHED ? TIMEOUT_UDP_REPLIED : TIMEOUT_UDP];
+	return udp_lifetime(word, flow, flags);
 }
 
 /* What a packet changes in the state of its record. */
@@ -300,7 +308,7 @@ static __noinline int make_record(struct __sk_buff *skb, struct context *c, cons
 	flow.icmp_type = p->icmp_type;
 	flow.icmp_code = p->icmp_code;
 	flow.created = bpf_ktime_get_coarse_ns();
-	flow.expires = c->now + lifetime(word, p->protocol, flow.flags);
+	flow.expires = c->now + lifetime(word, p->protocol, &flow, flow.flags);
 	flow.packets[reversed] = segments ? segments : 1;
 	flow.bytes[reversed] = skb->len - ETH_HLEN;
 	error = bpf_map_update_elem(&flows, &c->key, &flow, stale ? BPF_EXIST : BPF_NOEXIST);

@@ -141,8 +141,7 @@ static __always_inline int pass_settled(struct __sk_buff *skb, __u32 hook)
 	action = send_on(skb, hook, flow, flags, forward);
 	if (action < 0)
 		return LONG_WAY; /* which finds the same, and tells the reason */
-	timeout = word->timeouts[p.protocol == IPPROTO_TCP ? TIMEOUT_TCP_ESTABLISHED :
-				 flags & FLOW_FLAG_ESTABLISHED ? TIMEOUT_UDP_REPLIED : TIMEOUT_UDP];
+	timeout = p.protocol == IPPROTO_TCP ? word->timeouts[TIMEOUT_TCP_ESTABLISHED] : udp_lifetime(word, flow, flags);
 	count_packet(skb, flow, forward, now + timeout);
 	return action;
 }

@@ -172,7 +172,7 @@ static __always_inline int forward_packet(struct __sk_buff *skb, struct context 
 		return -reason;
 	}
 	flags = advance(flow, &c->packet, forward);
-	count_packet(skb, flow, forward, c->now + lifetime(c->word, c->packet.protocol, flags));
+	count_packet(skb, flow, forward, c->now + lifetime(c->word, c->packet.protocol, flow, flags));
 	return send_on(skb, hook, flow, flags, forward);
 }
 
