@@ -84,7 +84,8 @@ test("at any moment the disk holds one state that was in force, never an older o
     const now = statSync(snapshotPath(runDir)).size
     if (now < size) compactions++
     size = now
-    expect(size).toBeLessThan(1024 * 1024)
+    // All changes take 5 MB; what comes while a new base is written lies in the old file too.
+    expect(size).toBeLessThan(2 * 1024 * 1024)
   }
   await writer.close()
   expect(onDisk()?.generation).toBe(201)
